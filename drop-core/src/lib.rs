@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The decision.
+
+pub mod condition;
