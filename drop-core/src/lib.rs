@@ -1,3 +1,5 @@
 //! The decision.
 
 pub mod condition;
+pub mod facts;
+pub mod pod;

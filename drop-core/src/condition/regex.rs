@@ -110,8 +110,15 @@ fn class(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String>
     Err("a `[` is not closed".to_owned())
 }
 
+const CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit",
+];
+
 fn named(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String> {
     let (name, after) = rest.as_str().split_once(":]").ok_or("a `[:` is not closed")?;
+    if !CLASSES.contains(&name.trim_start_matches([':', '^'])) {
+        return Err(format!("no such class: `[:{}:]`", name.trim_start_matches(':').escape_debug()));
+    }
     out.push('[');
     out.push_str(name);
     out.push_str(":]");
