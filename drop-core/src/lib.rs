@@ -3,3 +3,4 @@
 pub mod condition;
 pub mod facts;
 pub mod pod;
+pub mod policy;
