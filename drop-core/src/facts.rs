@@ -84,7 +84,12 @@ impl Facts {
     /// A pod about which nothing else was asked.
     #[must_use]
     pub fn of(pod: Pod) -> Self {
-        Self { pod, namespace: Known::NotAsked, owner: Known::NotAsked, siblings: Known::NotAsked }
+        Self {
+            pod,
+            namespace: Known::NotAsked,
+            owner: Known::NotAsked,
+            siblings: Known::NotAsked,
+        }
     }
 }
 
