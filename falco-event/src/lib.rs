@@ -1,1 +1,31 @@
-//! Skeleton.
+//! Typed Falco alerts: the envelope, the output fields, who the offender is, and the CloudEvent form.
+#![forbid(unsafe_code)]
+
+mod alert;
+mod error;
+mod excerpt;
+mod field_type;
+mod fields;
+mod id;
+mod json;
+mod names;
+mod offender;
+mod priority;
+mod read;
+mod time;
+mod value;
+
+#[cfg(feature = "cloudevents")]
+pub mod cloudevents;
+
+pub use alert::Alert;
+pub use error::{Fault, ReadError};
+pub use field_type::{ElementType, FieldType, field_type};
+pub use fields::{Fields, Missing, Typed};
+pub use id::{AlertId, AlertIdError};
+pub use jiff::Timestamp;
+pub use names::{ContainerId, NameError, Namespace, NodeName, PodName, PodUid};
+pub use offender::{Offender, Refused};
+pub use priority::{Priority, PriorityError};
+pub use read::{ReadAll, read_all};
+pub use value::{List, Number, Value};

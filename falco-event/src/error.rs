@@ -1,0 +1,122 @@
+//! Why a text is not an alert.
+
+use std::fmt;
+
+/// Why a text is not an alert: what is wrong, where, and what was expected there.
+///
+/// ```
+/// let refused = falco_event::Alert::from_slice(br#"{"rule":"x","priority":"Loud"}"#).unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "line 1, column 24 (byte 23): `priority` is `\"Loud\"`: expected one of Falco's eight priorities or a number from 0 to 7"
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column} (byte {offset}): {fault}")]
+pub struct ReadError {
+    offset: usize,
+    line: usize,
+    column: usize,
+    fault: Fault,
+}
+
+/// What is wrong with a text that is not an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// There is no alert in it at all.
+    Empty,
+    /// It is not JSON, or not the JSON that can stand here.
+    Syntax {
+        /// What could stand here.
+        expected: &'static str,
+        /// What does: escaped and short; empty at the end of the text.
+        found: String,
+    },
+    /// A member that every alert has is absent, null or empty.
+    Missing {
+        /// `rule`, `priority` or `time`.
+        member: &'static str,
+    },
+    /// A member of the envelope has a value that it cannot have.
+    Member {
+        /// Its name, as Falco spells it.
+        member: &'static str,
+        /// What it can be.
+        expected: &'static str,
+        /// What it is: JSON, escaped and short.
+        found: String,
+    },
+    /// There is more after the one alert that was asked for.
+    Trailing,
+    /// It is longer than 2 GiB.
+    TooLong,
+}
+
+impl ReadError {
+    /// `offset` counts bytes from the start of `body`.
+    pub(crate) fn new(body: &[u8], offset: usize, fault: Fault) -> Self {
+        let before = body.get(..offset).unwrap_or(body);
+        let line_start = before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |newline| newline + 1);
+        Self {
+            offset,
+            line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
+            column: 1 + before.len() - line_start,
+            fault,
+        }
+    }
+
+    /// Where it is, in bytes from the start of what was read.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The line, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in bytes, from 1.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// What is wrong there.
+    #[must_use]
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("nothing here: expected an alert, a JSON object"),
+            Self::Syntax { expected, found } if found.is_empty() => {
+                write!(f, "the text ends here: expected {expected}")
+            }
+            Self::Syntax { expected, found } => write!(f, "found `{found}`: expected {expected}"),
+            Self::Missing { member } => {
+                write!(
+                    f,
+                    "the alert has no `{member}`: expected `rule`, `priority` and `time`"
+                )
+            }
+            Self::Member {
+                member,
+                expected,
+                found,
+            } => {
+                write!(f, "`{member}` is `{found}`: expected {expected}")
+            }
+            Self::Trailing => f.write_str("more text after the alert: expected one alert and no more"),
+            Self::TooLong => f.write_str("the text is too long: expected at most 2 GiB"),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Names that an alert gives to Kubernetes objects. A value of one of these types is right: it can be put into a
+//! URL path, a log line or a label without a second look, because nothing but a valid name builds it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::excerpt::excerpt;
+
+/// A text that is not the name it was taken for.
+///
+/// ```
+/// let refused = "shop/../kube-system".parse::<falco_event::Namespace>().unwrap_err();
+/// assert!(refused.to_string().starts_with("`shop/../kube-system` is no namespace: expected a DNS label"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{input}` is no {name}: expected {expected}")]
+pub struct NameError {
+    name: &'static str,
+    input: String,
+    expected: &'static str,
+}
+
+impl NameError {
+    fn new(name: &'static str, input: &str, expected: &'static str) -> Self {
+        Self {
+            name,
+            input: excerpt(input),
+            expected,
+        }
+    }
+
+    /// Which name was wanted: `namespace`, `pod name`, ...
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What was there: escaped, and at most 64 characters of it.
+    #[must_use]
+    pub fn input(&self) -> &str {
+        &self.input
+    }
+
+    /// What a valid name looks like.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $name:literal, $check:path, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = NameError;
+
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                if $check(text) { Ok(Self(text.into())) } else { Err(NameError::new($name, text, $expected)) }
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::try_from(text.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::try_from(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($type), self.0)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::try_from(text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a namespace: a DNS label (RFC 1123) of at most 63 bytes.
+    Namespace,
+    "namespace",
+    is_label,
+    "a DNS label: 1 to 63 of `a-z`, `0-9` and `-`, a letter or digit at both ends"
+);
+name!(
+    /// The name of a pod: a DNS subdomain (RFC 1123) of at most 253 bytes.
+    PodName,
+    "pod name",
+    is_subdomain,
+    "a DNS name: 1 to 253 of `a-z`, `0-9`, `-` and `.`, a letter or digit at both ends of each part"
+);
+name!(
+    /// The name of a node: a DNS subdomain (RFC 1123) of at most 253 bytes.
+    NodeName,
+    "node name",
+    is_subdomain,
+    "a DNS name: 1 to 253 of `a-z`, `0-9`, `-` and `.`, a letter or digit at both ends of each part"
+);
+name!(
+    /// A pod's `metadata.uid`. An API server gives a UUID; a static pod has, on its node, a hash of 32 hex digits
+    /// instead. Both are letters, digits and dashes, at most 64; more is not asked, because Kubernetes calls it opaque.
+    PodUid,
+    "pod UID",
+    is_uid,
+    "1 to 64 letters, digits and `-`, a letter or digit at both ends"
+);
+name!(
+    /// A container's id: 12 hex digits, as Falco cuts it, or all 64.
+    ///
+    /// ```
+    /// use falco_event::ContainerId;
+    /// let falco: ContainerId = "f29b261f8831".parse()?;
+    /// let status = ContainerId::from_status(
+    ///     "containerd://f29b261f8831aa0f2b9c1d6a0b6f0e5c4d3b2a190817263544536271809fabcd",
+    /// )?;
+    /// assert!(falco.matches(&status));
+    /// # Ok::<(), falco_event::NameError>(())
+    /// ```
+    ContainerId,
+    "container id",
+    is_container_id,
+    "12 or 64 of `0-9` and `a-f`"
+);
+
+impl ContainerId {
+    /// Reads what a pod's status says, `<runtime>://<id>`, or a bare id.
+    ///
+    /// # Errors
+    /// What is left after the runtime is not 12 or 64 lower-case hex digits.
+    pub fn from_status(text: &str) -> Result<Self, NameError> {
+        Self::try_from(text.split_once("://").map_or(text, |(_, id)| id))
+    }
+
+    /// Whether both are ids of one container: equal as far as the shorter one goes.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0.starts_with(other.as_str()) || other.0.starts_with(self.as_str())
+    }
+
+    /// The first 12 digits, which is what Falco's `container.id` holds.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_dns_part(text.as_bytes())
+}
+
+/// As Kubernetes checks it: the length of a part is bounded only by that of the whole.
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.as_bytes().split(|&b| b == b'.').all(is_dns_part)
+}
+
+fn is_dns_part(part: &[u8]) -> bool {
+    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    let end = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
+    part.iter().all(inner) && end(part.first()) && end(part.last())
+}
+
+fn is_uid(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let end = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    bytes.len() <= 64
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+        && end(bytes.first())
+        && end(bytes.last())
+}
+
+fn is_container_id(text: &str) -> bool {
+    matches!(text.len(), 12 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
