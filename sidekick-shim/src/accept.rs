@@ -36,8 +36,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves every connection of `listener` until `drain` is ready, then closes the listener, lets the requests in flight
 /// finish for at most `grace` and ends what is left. Dropping the future ends all connections at once.
-pub(crate) async fn accept<S>(listener: TcpListener, service: S, drain: impl Future<Output = ()>, grace: Duration)
-where
+pub(crate) async fn accept<S>(
+    listener: TcpListener,
+    service: S,
+    drain: impl Future<Output = ()>,
+    grace: Duration,
+) where
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
@@ -101,3 +105,6 @@ where
         tracing::debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,25 +68,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// The defaults, with this sink.
+    ///
+    /// # Errors
+    /// It is not an absolute `http` or `https` URL.
+    pub fn to_sink(url: &str) -> Result<Self, Mistakes> {
+        Self::from_lookup(|name| (name == "K_SINK").then(|| url.to_owned()))
+    }
+
     /// The configuration that the variables found by `lookup` describe. An empty variable counts as not set,
     /// since Helm charts set them so.
     ///
-    /// | variable | meaning | default |
-    /// |---|---|---|
-    /// | `K_SINK` | URL of the sink (Knative's `SinkBinding` sets it) | one of the two is required |
-    /// | `CLOUDEVENTS_ADDRESS` | the same, as falcosidekick names it; `K_SINK` wins | |
-    /// | `LISTENADDRESS` | IP address to listen on | all |
-    /// | `LISTENPORT` | port to listen on; 0 takes a free one | 2801 |
-    /// | `K_CE_OVERRIDES` | extensions as JSON (`SinkBinding`) | none |
-    /// | `CLOUDEVENTS_EXTENSIONS` | extensions as `name:value,name:value`; `K_CE_OVERRIDES` wins | none |
-    /// | `CLOUDEVENTS_EXTENSION` | the same, as falcosidekick's Helm chart spells it | none |
-    /// | `K_CA_CERTS` | certificate authorities as PEM text, besides the system's (`SinkBinding`) | none |
-    /// | `SHIM_QUEUE_ALERTS` | alerts that the queue holds | 20000 |
-    /// | `SHIM_QUEUE_BYTES` | bytes that the queue holds | 33554432 |
-    /// | `SHIM_SEND_DEADLINE` | how long one try to deliver may take | 10s |
-    /// | `SHIM_RETRY_FOR` | how old an alert may be when a further try starts | 6m |
-    /// | `SHIM_DRAIN_DEADLINE` | how long to go on after the signal to end | 20s |
-    /// | `RUST_LOG` | log level, or levels by module | info |
+    #[doc = concat!("```text\n", include_str!("environment.txt"), "```")]
     ///
     /// # Errors
     /// Every mistake at once, each with the variable's name, its value and what was expected.
@@ -108,24 +101,51 @@ impl Config {
         let port = variables.or("LISTENPORT", PORT, parse::port);
         let sink = variables.sink();
         let overrides = variables.overrides();
-        let ca_certs = variables.optional("K_CA_CERTS", parse::certificates).unwrap_or_default();
+        let ca_certs = variables
+            .optional("K_CA_CERTS", parse::certificates)
+            .unwrap_or_default();
         let queue = Bounds {
-            alerts: variables.or("SHIM_QUEUE_ALERTS", QUEUE_ALERTS, |text| parse::number(text, 1, 10_000_000)),
-            bytes: variables.or("SHIM_QUEUE_BYTES", QUEUE_BYTES, |text| parse::number(text, BODY_BYTES, 1 << 40)),
+            alerts: variables.or("SHIM_QUEUE_ALERTS", QUEUE_ALERTS, |text| {
+                parse::number(text, 1, 10_000_000)
+            }),
+            bytes: variables.or("SHIM_QUEUE_BYTES", QUEUE_BYTES, |text| {
+                parse::number(text, BODY_BYTES, 1 << 40)
+            }),
         };
         let send_deadline = variables.or("SHIM_SEND_DEADLINE", SEND_DEADLINE, parse::duration);
         let retry_for = variables.or("SHIM_RETRY_FOR", RETRY_FOR, parse::duration);
         let drain_deadline = variables.or("SHIM_DRAIN_DEADLINE", DRAIN_DEADLINE, parse::duration);
-        let log = variables.or("RUST_LOG", Targets::new().with_default(tracing::Level::INFO), parse::targets);
+        let log = variables.or(
+            "RUST_LOG",
+            Targets::new().with_default(tracing::Level::INFO),
+            parse::targets,
+        );
         let (sink, notes) = variables.end(sink)?;
         let listen = listen(address, port);
-        Ok(Self { listen, sink, overrides, ca_certs, queue, send_deadline, retry_for, drain_deadline, log, notes })
+        Ok(Self {
+            listen,
+            sink,
+            overrides,
+            ca_certs,
+            queue,
+            send_deadline,
+            retry_for,
+            drain_deadline,
+            log,
+            notes,
+        })
     }
 }
 
 /// All addresses means IPv6 and IPv4 on one socket, as Go's `:2801` does, or IPv4 alone where the system has no IPv6.
 fn listen(address: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
-    let all = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
+    let all = [
+        IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+    ];
     let addresses = address.map_or_else(|| all.to_vec(), |address| vec![address]);
-    addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
+    addresses
+        .into_iter()
+        .map(|address| SocketAddr::new(address, port))
+        .collect()
 }

@@ -26,7 +26,9 @@ pub(crate) fn pairs(text: &str) -> Parsed<Overrides> {
 /// The extensions of both; where both have one, that of `winner`.
 pub(crate) fn merged(overrides: &Overrides, winner: &Overrides) -> Overrides {
     let both = overrides.iter().chain(winner.iter());
-    let extensions = both.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let extensions = both
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     // Both were checked, so what is in both together is too.
     checked(&extensions).unwrap_or_default()
 }
@@ -50,7 +52,10 @@ mod tests {
     #[test]
     fn pairs_keep_colons_in_values_and_lower_the_case_of_names() {
         let overrides = pairs("Cluster:prod, link:https://a/b ,empty:,").unwrap();
-        assert_eq!(list(&overrides), [("cluster", "prod"), ("empty", ""), ("link", "https://a/b")]);
+        assert_eq!(
+            list(&overrides),
+            [("cluster", "prod"), ("empty", ""), ("link", "https://a/b")]
+        );
     }
 
     #[test]

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use falco_event::{ReadError, read_all};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::time::{Instant, timeout};
 
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
 use crate::observer::Observer;
 use crate::printable::Printable;
-use crate::queue::Queue;
+use crate::queue::{Full, Queue};
 
 /// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
@@ -38,7 +38,7 @@ pub(crate) struct Front {
     pub(crate) observer: Arc<dyn Observer>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<http_body_util::Full<Bytes>>;
 
 impl Front {
     /// Answers one request. Every request has an answer: what goes wrong is said in its status and in the log,
@@ -51,8 +51,12 @@ impl Front {
         match (method, request.uri().path()) {
             (Method::POST, _) => self.take(request.into_body()).await,
             (Method::GET | Method::HEAD, "/ping") => text(StatusCode::OK, "pong\n"),
-            (Method::GET | Method::HEAD, "/healthz" | "/readyz") => typed("application/json", r#"{"status": "ok"}"#),
-            (Method::GET | Method::HEAD, "/metrics") => typed(METRICS_TYPE, self.metrics.text(&self.queue.room())),
+            (Method::GET | Method::HEAD, "/healthz" | "/readyz") => {
+                typed("application/json", r#"{"status": "ok"}"#)
+            }
+            (Method::GET | Method::HEAD, "/metrics") => {
+                typed(METRICS_TYPE, self.metrics.text(&self.queue.room()))
+            }
             (method, path) => self.not_allowed(&method, path),
         }
     }
@@ -79,16 +83,15 @@ impl Front {
             taken.total += 1;
             match read {
                 Err(error) => taken.refuse(error),
-                Ok(alert) => {
-                    let copy = alert.clone();
-                    match self.queue.push(alert, deadline).await {
-                        Ok(()) => {
-                            taken.queued += 1;
-                            self.observer.accepted(&copy);
-                        }
-                        Err(_) => taken.full += 1,
+                Ok(alert) => match self.queue.room_for(&alert, deadline).await {
+                    Ok(place) => {
+                        taken.queued += 1;
+                        // Before the sender sees it: the hops of an alert are seen in their order.
+                        self.observer.accepted(&alert);
+                        place.fill(alert);
                     }
-                }
+                    Err(Full) => taken.full += 1,
+                },
             }
         }
         self.count(&taken);
@@ -107,7 +110,12 @@ impl Front {
         if taken.full > 0 {
             self.metrics.lost(Lost::QueueFull, taken.full);
             let room = self.queue.room();
-            tracing::error!(lost = taken.full, queued = room.alerts(), bytes = room.bytes(), "the queue is full: alerts were lost");
+            tracing::error!(
+                lost = taken.full,
+                queued = room.alerts(),
+                bytes = room.bytes(),
+                "the queue is full: alerts were lost"
+            );
         }
     }
 
@@ -119,7 +127,132 @@ impl Front {
             _ => "POST",
         };
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "alerts are sent with POST\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        answer
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static(allowed));
         answer
     }
 }
+
+/// What became of the alerts of one body.
+#[derive(Default)]
+struct Taken {
+    total: u64,
+    queued: u64,
+    refused: u64,
+    full: u64,
+    /// The first mistakes, with the number of their alert, counted from 1.
+    mistakes: Vec<(u64, ReadError)>,
+}
+
+impl Taken {
+    fn refuse(&mut self, error: ReadError) {
+        self.refused += 1;
+        if self.mistakes.len() < MISTAKES {
+            self.mistakes.push((self.total, error));
+        }
+    }
+
+    /// 200 with an empty body if all are queued (Falco may be set to print a body). Lost for want of room is 503,
+    /// since a sender that looks at it can come again; else what cannot be read makes it 400.
+    fn answer(&self) -> Answer {
+        if self.full > 0 {
+            let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, self.report());
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return answer;
+        }
+        if self.refused > 0 {
+            return text(StatusCode::BAD_REQUEST, self.report());
+        }
+        Response::new(http_body_util::Full::default())
+    }
+
+    fn report(&self) -> String {
+        let Self {
+            total,
+            queued,
+            refused,
+            full,
+            mistakes,
+        } = self;
+        let mut report = format!("{queued} of {total} alerts accepted\n");
+        for (number, error) in mistakes {
+            // Writing to a String does not fail.
+            let _ = writeln!(report, "alert {number}: {error}");
+        }
+        if *refused > MISTAKES as u64 {
+            let _ = writeln!(report, "{refused} alerts refused in all");
+        }
+        if *full > 0 {
+            let _ = writeln!(report, "{full} alerts not accepted: the queue is full");
+        }
+        report
+    }
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unread {
+    TooLarge,
+    TooSlow,
+    BrokeOff,
+}
+
+impl Unread {
+    fn text(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the body is larger than 1 MiB",
+            Self::TooSlow => "the body did not arrive within 5 s",
+            Self::BrokeOff => "the body broke off",
+        }
+    }
+
+    /// The connection is closed with it: the rest of the body would be read as the next request.
+    fn answer(self) -> Answer {
+        let status = match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BrokeOff => StatusCode::BAD_REQUEST,
+        };
+        let mut answer = text(status, format!("{}\n", self.text()));
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+}
+
+/// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all.
+async fn read<B>(body: B) -> Result<Bytes, Unread>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(Unread::TooLarge);
+    }
+    match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Ok(Err(_)) => Err(Unread::BrokeOff),
+        Err(_) => Err(Unread::TooSlow),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = typed("text/plain; charset=utf-8", body);
+    *answer.status_mut() = status;
+    answer
+}
+
+fn typed(media_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(http_body_util::Full::new(body.into()));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,13 @@ pub(crate) enum Lost {
 }
 
 impl Lost {
-    const ALL: [Self; 5] = [Self::QueueFull, Self::RefusedBySink, Self::TooOld, Self::Shutdown, Self::InternalError];
+    const ALL: [Self; 5] = [
+        Self::QueueFull,
+        Self::RefusedBySink,
+        Self::TooOld,
+        Self::Shutdown,
+        Self::InternalError,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -92,13 +98,29 @@ impl Metrics {
     }
 
     fn register(&mut self) {
-        let mut add = |name, help, metric: Box<dyn prometheus_client::registry::Metric>| self.registry.register(name, help, metric);
-        add("falcosecurity_falcosidekick_inputs", "Alerts accepted; requests and alerts rejected", Box::new(self.inputs.clone()));
-        add("falcosecurity_falcosidekick_outputs", "Alerts delivered (ok) and lost after they were accepted (error)", Box::new(self.outputs.clone()));
-        add("sidekick_shim_dropped", "Alerts lost, by reason", Box::new(self.dropped.clone()));
-        add("sidekick_shim_retries", "Tries that failed and are followed by another", Box::new(self.retries.clone()));
-        add("sidekick_shim_queue_alerts", "Alerts accepted and neither delivered nor lost", Box::new(self.queue_alerts.clone()));
-        add("sidekick_shim_queue_bytes", "Bytes of those alerts as Falco sent them", Box::new(self.queue_bytes.clone()));
+        let registry = &mut self.registry;
+        let sidekick = registry.sub_registry_with_prefix("falcosecurity_falcosidekick");
+        sidekick.register(
+            "inputs",
+            "Alerts accepted; requests and alerts rejected",
+            self.inputs.clone(),
+        );
+        let help = "Alerts delivered (ok) and lost after they were accepted (error)";
+        sidekick.register("outputs", help, self.outputs.clone());
+        let shim = registry.sub_registry_with_prefix("sidekick_shim");
+        shim.register("dropped", "Alerts lost, by reason", self.dropped.clone());
+        shim.register(
+            "retries",
+            "Tries that failed and are followed by another",
+            self.retries.clone(),
+        );
+        let help = "Alerts accepted and neither delivered nor lost";
+        shim.register("queue_alerts", help, self.queue_alerts.clone());
+        shim.register(
+            "queue_bytes",
+            "Bytes of those alerts as Falco sent them",
+            self.queue_bytes.clone(),
+        );
     }
 
     pub(crate) fn accepted(&self, alerts: u64) {
@@ -119,24 +141,40 @@ impl Metrics {
 
     /// Counts lost alerts. One that never got into the queue is no output's error.
     pub(crate) fn lost(&self, reason: Lost, alerts: u64) {
-        self.dropped.get_or_create(&Reason { reason: reason.as_str() }).inc_by(alerts);
+        self.dropped
+            .get_or_create(&Reason {
+                reason: reason.as_str(),
+            })
+            .inc_by(alerts);
         if reason != Lost::QueueFull {
             self.output("error", alerts);
         }
     }
 
     fn input(&self, status: &'static str, count: u64) {
-        self.inputs.get_or_create(&Input { source: "requests", status }).inc_by(count);
+        self.inputs
+            .get_or_create(&Input {
+                source: "requests",
+                status,
+            })
+            .inc_by(count);
     }
 
     fn output(&self, status: &'static str, count: u64) {
-        self.outputs.get_or_create(&Output { destination: "cloudevents", status }).inc_by(count);
+        self.outputs
+            .get_or_create(&Output {
+                destination: "cloudevents",
+                status,
+            })
+            .inc_by(count);
     }
 
-    /// All series as OpenMetrics text.
+    /// All series, in the `OpenMetrics` text format.
     pub(crate) fn text(&self, room: &Room) -> String {
-        self.queue_alerts.set(i64::try_from(room.alerts()).unwrap_or(i64::MAX));
-        self.queue_bytes.set(i64::try_from(room.bytes()).unwrap_or(i64::MAX));
+        self.queue_alerts
+            .set(i64::try_from(room.alerts()).unwrap_or(i64::MAX));
+        self.queue_bytes
+            .set(i64::try_from(room.bytes()).unwrap_or(i64::MAX));
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

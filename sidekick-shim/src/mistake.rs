@@ -14,11 +14,19 @@ pub struct Mistake {
 
 impl Mistake {
     pub(crate) fn value(name: &'static str, value: &str, expected: impl Into<String>) -> Self {
-        Self { name, value: Some(value.to_owned()), expected: expected.into() }
+        Self {
+            name,
+            value: Some(value.to_owned()),
+            expected: expected.into(),
+        }
     }
 
     pub(crate) fn missing(name: &'static str, expected: impl Into<String>) -> Self {
-        Self { name, value: None, expected: expected.into() }
+        Self {
+            name,
+            value: None,
+            expected: expected.into(),
+        }
     }
 
     /// The variable's name.
@@ -30,7 +38,11 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, value, expected } = self;
+        let Self {
+            name,
+            value,
+            expected,
+        } = self;
         match value {
             Some(value) => write!(f, "`{name}` is `{}`, expected {expected}", Printable(value)),
             None => write!(f, "`{name}` is not set, expected {expected}"),

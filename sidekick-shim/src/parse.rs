@@ -21,7 +21,8 @@ pub(crate) fn ip(text: &str) -> Parsed<IpAddr> {
 }
 
 pub(crate) fn port(text: &str) -> Parsed<u16> {
-    text.parse().map_err(|_| "a port: a number from 0 to 65535".to_owned())
+    text.parse()
+        .map_err(|_| "a port: a number from 0 to 65535".to_owned())
 }
 
 pub(crate) fn number(text: &str, least: usize, most: usize) -> Parsed<usize> {
@@ -40,7 +41,9 @@ pub(crate) fn duration(text: &str) -> Parsed<Duration> {
         _ => 0,
     };
     let number: Option<u64> = text.strip_suffix(unit).and_then(|number| number.parse().ok());
-    let duration = number.and_then(|number| number.checked_mul(millis)).map(Duration::from_millis);
+    let duration = number
+        .and_then(|number| number.checked_mul(millis))
+        .map(Duration::from_millis);
     let fits = duration.filter(|duration| (Duration::from_millis(1)..=DAY).contains(duration));
     fits.ok_or_else(|| "a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s".to_owned())
 }
@@ -53,7 +56,10 @@ pub(crate) fn url(text: &str) -> Parsed<Uri> {
     if !matches!(url.scheme_str(), Some("http" | "https")) || !host {
         return Err(expected());
     }
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+    if url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
         return Err("a URL without credentials: they are not sent".to_owned());
     }
     if text.contains('#') {
@@ -65,14 +71,24 @@ pub(crate) fn url(text: &str) -> Parsed<Uri> {
 /// At least one certificate as PEM text, each of which can be trusted.
 pub(crate) fn certificates(text: &str) -> Parsed<Vec<CertificateDer<'static>>> {
     let expected = || "certificates as PEM text, not a path".to_owned();
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|_| expected())?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| expected())?;
     let mut roots = RootCertStore::empty();
-    let usable = certificates.iter().all(|certificate| roots.add(certificate.clone()).is_ok());
-    if usable && !certificates.is_empty() { Ok(certificates) } else { Err(expected()) }
+    let usable = certificates
+        .iter()
+        .all(|certificate| roots.add(certificate.clone()).is_ok());
+    if usable && !certificates.is_empty() {
+        Ok(certificates)
+    } else {
+        Err(expected())
+    }
 }
 
 pub(crate) fn targets(text: &str) -> Parsed<Targets> {
-    text.parse().map_err(|_| "a log level (error, warn, info, debug, trace, off), or target=level,target=level".to_owned())
+    text.parse().map_err(|_| {
+        "a log level (error, warn, info, debug, trace, off), or target=level,target=level".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -103,20 +119,42 @@ mod tests {
 
     #[test]
     fn urls_are_taken_as_they_are_or_not_at_all() {
-        let good = ["http://broker/ns/default", "https://sink:8443", "http://[::1]:80/?a=b", "HTTP://broker"];
+        let good = [
+            "http://broker/ns/default",
+            "https://sink:8443",
+            "http://[::1]:80/?a=b",
+            "HTTP://broker",
+        ];
         for text in good {
             assert!(url(text).is_ok(), "{text}");
         }
-        for text in ["", "broker", "/path", "nats://broker", "http://", "http:///path", "http://u:p@a/", "http://a b", "http://a/#b"] {
+        for text in [
+            "",
+            "broker",
+            "/path",
+            "nats://broker",
+            "http://",
+            "http:///path",
+            "http://u:p@a/",
+            "http://a b",
+            "http://a/#b",
+        ] {
             assert!(url(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn certificates_are_pem_text_and_at_least_one() {
-        let own = rcgen::generate_simple_self_signed(["sink".to_owned()]).unwrap().cert.pem();
+        let own = rcgen::generate_simple_self_signed(["sink".to_owned()])
+            .unwrap()
+            .cert
+            .pem();
         assert_eq!(certificates(&format!("{own}{own}")).unwrap().len(), 2);
-        for text in ["", "/etc/certs/ca.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        for text in [
+            "",
+            "/etc/certs/ca.crt",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
             assert!(certificates(text).is_err(), "{text}");
         }
     }

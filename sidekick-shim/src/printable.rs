@@ -17,7 +17,11 @@ impl fmt::Display for Printable<'_> {
         for c in rest.by_ref().take(SHOWN) {
             write!(f, "{}", c.escape_debug())?;
         }
-        if rest.next().is_some() { f.write_str("...") } else { Ok(()) }
+        if rest.next().is_some() {
+            f.write_str("...")
+        } else {
+            Ok(())
+        }
     }
 }
 

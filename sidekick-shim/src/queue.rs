@@ -29,8 +29,15 @@ pub(crate) struct Queue {
 }
 
 /// The queue was full until the end of the delay: the alert is not in it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
+
+/// Room in the queue for one alert.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    queue: &'a Queue,
+    room: [OwnedSemaphorePermit; 2],
+}
 
 /// How much of the queue is free; cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,17 +60,30 @@ pub(crate) fn queue(bounds: Bounds) -> (Queue, UnboundedReceiver<Queued>) {
 }
 
 impl Queue {
-    /// Puts an alert into the queue, waiting for room until `deadline`; those who wait get in by turns.
-    /// With a deadline in the past it gets in if there is room now.
-    pub(crate) async fn push(&self, alert: Alert, deadline: Instant) -> Result<(), Full> {
+    /// Room for an alert, waited for until `deadline`; those who wait get it by turns.
+    /// With a deadline in the past it is there now or not at all.
+    pub(crate) async fn room_for(&self, alert: &Alert, deadline: Instant) -> Result<Place<'_>, Full> {
         let taken = self.room.take(alert.as_bytes().len());
         let room = timeout_at(deadline, taken).await.ok().flatten().ok_or(Full)?;
-        let queued = Queued { alert, received: Timestamp::now(), since: Instant::now(), _room: room };
-        self.alerts.send(queued).map_err(|_| Full)
+        Ok(Place { queue: self, room })
     }
 
     pub(crate) fn room(&self) -> Room {
         self.room.clone()
+    }
+}
+
+impl Place<'_> {
+    /// Puts the alert that the room was taken for into the queue.
+    pub(crate) fn fill(self, alert: Alert) {
+        let queued = Queued {
+            alert,
+            received: Timestamp::now(),
+            since: Instant::now(),
+            _room: self.room,
+        };
+        // It fails only after the sender has gone, which ends after the front unless the whole shim is aborted.
+        let _ = self.queue.alerts.send(queued);
     }
 }
 
@@ -94,6 +114,11 @@ mod tests {
     use super::*;
     use crate::fixture::alert;
 
+    async fn push(queue: &Queue, alert: Alert, deadline: Instant) -> Result<(), Full> {
+        queue.room_for(&alert, deadline).await?.fill(alert);
+        Ok(())
+    }
+
     fn bounds(alerts: usize, bytes: usize) -> Bounds {
         Bounds { alerts, bytes }
     }
@@ -103,9 +128,9 @@ mod tests {
         let (queue, _out) = queue(bounds(2, 1 << 20));
         let start = Instant::now();
         let deadline = start + Duration::from_secs(1);
-        assert_eq!(queue.push(alert("a"), deadline).await, Ok(()));
-        assert_eq!(queue.push(alert("b"), deadline).await, Ok(()));
-        assert_eq!(queue.push(alert("c"), deadline).await, Err(Full));
+        assert_eq!(push(&queue, alert("a"), deadline).await, Ok(()));
+        assert_eq!(push(&queue, alert("b"), deadline).await, Ok(()));
+        assert_eq!(push(&queue, alert("c"), deadline).await, Err(Full));
         assert_eq!(start.elapsed(), Duration::from_secs(1));
         assert_eq!(queue.room().alerts(), 2);
     }
@@ -115,9 +140,9 @@ mod tests {
         let size = alert("a").as_bytes().len();
         let (queue, _out) = queue(bounds(100, 2 * size));
         let now = Instant::now();
-        assert_eq!(queue.push(alert("a"), now).await, Ok(()));
-        assert_eq!(queue.push(alert("b"), now).await, Ok(()));
-        assert_eq!(queue.push(alert("c"), now).await, Err(Full));
+        assert_eq!(push(&queue, alert("a"), now).await, Ok(()));
+        assert_eq!(push(&queue, alert("b"), now).await, Ok(()));
+        assert_eq!(push(&queue, alert("c"), now).await, Err(Full));
         assert_eq!((queue.room().alerts(), queue.room().bytes()), (2, 2 * size));
     }
 
@@ -125,9 +150,9 @@ mod tests {
     async fn an_alert_that_waits_gets_the_room_of_one_that_leaves() {
         let (queue, mut out) = queue(bounds(1, 1 << 20));
         let deadline = Instant::now() + Duration::from_secs(1);
-        queue.push(alert("first"), deadline).await.unwrap();
+        push(&queue, alert("first"), deadline).await.unwrap();
         let leaves = async { drop(out.recv().await) };
-        let (waited, ()) = tokio::join!(queue.push(alert("second"), deadline), leaves);
+        let (waited, ()) = tokio::join!(push(&queue, alert("second"), deadline), leaves);
         assert_eq!(waited, Ok(()));
         assert_eq!(out.recv().await.unwrap().alert.rule(), "second");
         assert_eq!((queue.room().alerts(), queue.room().bytes()), (0, 0));

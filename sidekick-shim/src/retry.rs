@@ -65,7 +65,9 @@ mod tests {
     #[test]
     fn every_status_has_a_verdict() {
         let codes = |expected| -> Vec<u16> {
-            (100..=999).filter(|code| verdict(StatusCode::from_u16(*code).unwrap()) == expected).collect()
+            (100..=999)
+                .filter(|code| verdict(StatusCode::from_u16(*code).unwrap()) == expected)
+                .collect()
         };
         assert_eq!(codes(Verdict::Done), Vec::from_iter(200..=299));
         let again: Vec<_> = [404, 408, 409, 425, 429].into_iter().chain(500..=999).collect();
@@ -110,7 +112,11 @@ mod tests {
         ];
         for (text, seconds) in cases {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+            assert_eq!(
+                retry_after(&headers, now),
+                seconds.map(Duration::from_secs),
+                "{text}"
+            );
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }

@@ -57,7 +57,12 @@ pub(crate) struct Sender<P> {
 }
 
 impl<P: Post> Sender<P> {
-    pub(crate) fn new(way: Way<P>, metrics: Arc<Metrics>, retry_for: Duration, fresh: UnboundedReceiver<Queued>) -> Self {
+    pub(crate) fn new(
+        way: Way<P>,
+        metrics: Arc<Metrics>,
+        retry_for: Duration,
+        fresh: UnboundedReceiver<Queued>,
+    ) -> Self {
         Self {
             way: Arc::new(way),
             metrics,
@@ -74,7 +79,9 @@ impl<P: Post> Sender<P> {
     /// Dropping the future ends the requests in flight.
     pub(crate) async fn run(mut self) {
         while self.fresh.is_some() || !self.waiting.is_empty() || !self.flying.is_empty() {
-            if self.flying.len() < CONCURRENCY && let Some(trip) = self.ready() {
+            if self.flying.len() < CONCURRENCY
+                && let Some(trip) = self.ready()
+            {
                 self.start(trip);
             } else {
                 self.wait().await;
@@ -85,7 +92,11 @@ impl<P: Post> Sender<P> {
     /// The next alert that can be tried now: a new one and one whose pause is over by turns, if there are both.
     fn ready(&mut self) -> Option<Trip> {
         let first_fresh = !self.last_was_fresh;
-        let trip = if first_fresh { self.new_one().or_else(|| self.due()) } else { self.due().or_else(|| self.new_one()) };
+        let trip = if first_fresh {
+            self.new_one().or_else(|| self.due())
+        } else {
+            self.due().or_else(|| self.new_one())
+        };
         self.last_was_fresh = trip.as_ref().is_some_and(|trip| trip.tries == 0);
         trip
     }
@@ -97,7 +108,11 @@ impl<P: Post> Sender<P> {
 
     fn due(&mut self) -> Option<Trip> {
         let due = self.next_due().is_some_and(|due| due <= Instant::now());
-        if due { self.waiting.pop().map(|Reverse(Waiting(_, trip))| trip) } else { None }
+        if due {
+            self.waiting.pop().map(|Reverse(Waiting(_, trip))| trip)
+        } else {
+            None
+        }
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -206,3 +221,6 @@ impl Ord for Waiting {
         self.0.cmp(&other.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,11 @@ impl HttpSink {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(CONCURRENCY)
             .build(connector);
-        Ok(Self { client, url: config.sink.clone(), deadline: config.send_deadline })
+        Ok(Self {
+            client,
+            url: config.sink.clone(),
+            deadline: config.send_deadline,
+        })
     }
 
     async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, String> {
@@ -135,14 +139,22 @@ impl Post for HttpSink {
         Answer::Status {
             status: head.status,
             retry_after: retry_after(&head.headers, SystemTime::now()),
-            body: body.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default(),
+            body: body
+                .ok()
+                .and_then(Result::ok)
+                .map(|body| body.to_bytes())
+                .unwrap_or_default(),
         }
     }
 }
 
 /// An error and its causes on one line.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<_> = causes.map(|cause| Printable(&cause.to_string()).to_string()).collect();
-    texts.join(": ")
+    let mut text = Printable(&error.to_string()).to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {}", Printable(&error.to_string()));
+        cause = error.source();
+    }
+    text
 }

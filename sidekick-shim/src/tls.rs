@@ -11,7 +11,9 @@ use crate::config::Config;
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// Neither the system nor `K_CA_CERTS` has a usable certificate.
-    #[error("no certificate authority to trust an https sink by: the system has none and `K_CA_CERTS` is not set")]
+    #[error(
+        "no certificate authority to trust an https sink by: the system has none and `K_CA_CERTS` is not set"
+    )]
     NoRoots,
     /// The TLS library refused its own defaults.
     #[error("cannot set up tls: {0}")]
@@ -20,10 +22,17 @@ pub enum TrustError {
 
 /// TLS towards the configured sink. For an `http` sink no roots are read: they would cost a megabyte for nothing.
 pub(crate) fn client(config: &Config) -> Result<ClientConfig, TrustError> {
-    let roots = if config.sink.scheme() == Some(&Scheme::HTTPS) { roots(config)? } else { RootCertStore::empty() };
+    let roots = if config.sink.scheme() == Some(&Scheme::HTTPS) {
+        roots(config)?
+    } else {
+        RootCertStore::empty()
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    Ok(versions.map_err(TrustError::Setup)?.with_root_certificates(roots).with_no_client_auth())
+    Ok(versions
+        .map_err(TrustError::Setup)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 fn roots(config: &Config) -> Result<RootCertStore, TrustError> {
@@ -35,5 +44,9 @@ fn roots(config: &Config) -> Result<RootCertStore, TrustError> {
     roots.add_parsable_certificates(native.certs);
     // Those of K_CA_CERTS were tried when the configuration was read.
     roots.add_parsable_certificates(config.ca_certs.iter().cloned());
-    if roots.is_empty() { Err(TrustError::NoRoots) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(TrustError::NoRoots)
+    } else {
+        Ok(roots)
+    }
 }

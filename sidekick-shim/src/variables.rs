@@ -3,8 +3,8 @@
 use falco_event::cloudevents::Overrides;
 use http::Uri;
 
-use crate::mistake::{Mistake, Mistakes};
 use crate::extensions;
+use crate::mistake::{Mistake, Mistakes};
 use crate::parse::{self, Parsed};
 
 /// Keys of falcosidekick that an installation may have set and that have no effect here, yet.
@@ -50,13 +50,21 @@ pub(crate) struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     pub(crate) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, mistakes: Vec::new(), notes: Vec::new() }
+        Self {
+            lookup,
+            mistakes: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// The mistakes, if there are any; else the sink, which is there then, and the notes.
     pub(crate) fn end(mut self, sink: Option<Uri>) -> Result<(Uri, Vec<String>), Mistakes> {
-        for name in WITHOUT_EFFECT.iter().filter(|name| self.text(name).is_some()) {
-            self.notes.push(format!("`{name}` is a key of falcosidekick that has no effect here yet"));
+        for name in WITHOUT_EFFECT {
+            if self.text(name).is_some() {
+                self.notes.push(format!(
+                    "`{name}` is a key of falcosidekick that has no effect here yet"
+                ));
+            }
         }
         match sink {
             Some(sink) if self.mistakes.is_empty() => Ok((sink, self.notes)),
@@ -65,11 +73,17 @@ impl<'a> Variables<'a> {
     }
 
     fn text(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        (self.lookup)(name)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
     }
 
     /// The value of a variable, `None` if it is not set or, with a mistake noted, if it cannot be used.
-    pub(crate) fn optional<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Parsed<T>) -> Option<T> {
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> Option<T> {
         let text = self.text(name)?;
         match parse(&text) {
             Ok(value) => Some(value),
@@ -80,7 +94,12 @@ impl<'a> Variables<'a> {
         }
     }
 
-    pub(crate) fn or<T>(&mut self, name: &'static str, default: T, parse: impl FnOnce(&str) -> Parsed<T>) -> T {
+    pub(crate) fn or<T>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Parsed<T>,
+    ) -> T {
         self.optional(name, parse).unwrap_or(default)
     }
 
@@ -98,7 +117,9 @@ impl<'a> Variables<'a> {
     /// The extensions of both ways to name them; Knative's win.
     pub(crate) fn overrides(&mut self) -> Overrides {
         let falcosidekick = self.first_of(["CLOUDEVENTS_EXTENSIONS", "CLOUDEVENTS_EXTENSION"]);
-        let mut overrides = falcosidekick.and_then(|name| self.optional(name, extensions::pairs)).unwrap_or_default();
+        let mut overrides = falcosidekick
+            .and_then(|name| self.optional(name, extensions::pairs))
+            .unwrap_or_default();
         if let Some(knative) = self.optional("K_CE_OVERRIDES", extensions::json) {
             overrides = extensions::merged(&overrides, &knative);
         }
@@ -109,7 +130,8 @@ impl<'a> Variables<'a> {
     fn first_of(&mut self, [first, second]: [&'static str; 2]) -> Option<&'static str> {
         match (self.text(first), self.text(second)) {
             (Some(one), Some(other)) if one != other => {
-                self.notes.push(format!("`{second}` has no effect: `{first}` is set and wins"));
+                self.notes
+                    .push(format!("`{second}` has no effect: `{first}` is set and wins"));
                 Some(first)
             }
             (Some(_), _) => Some(first),
