@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Receives Falco's alerts and drops the offending pods, within the limits of a policy.
 #[derive(Debug, Parser)]
 #[command(name = "drop-server", version)]
-pub struct Command {
+struct Command {
     #[command(subcommand)]
     what: What,
 }
@@ -70,24 +71,30 @@ pub(crate) struct Demo {
 /// What is wrong with the configuration, as sysexits has it (`EX_USAGE`).
 const BAD_CONFIGURATION: u8 = 64;
 
-impl Command {
-    /// Runs the command to its end. The code is 0 when all went well, 64 when the configuration is wrong, and 1 when
-    /// something failed later.
-    pub async fn run(self) -> ExitCode {
-        crate::run::logs();
-        let ended = match self.what {
-            What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
-            #[cfg(feature = "demo")]
-            What::Demo(options) => crate::demo::run(options).await,
-        };
-        ended.unwrap_or_else(|error| {
-            say(&error.to_string());
-            match error {
-                Failure::Configuration(_) => ExitCode::from(BAD_CONFIGURATION),
-                Failure::Running(_) => ExitCode::FAILURE,
-            }
-        })
-    }
+/// Runs the program with these arguments to its end. The code is 0 when all went well, 64 when the arguments or the
+/// configuration are wrong, and 1 when something failed later.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Command::try_parse_from(arguments) {
+        Ok(command) => command,
+        Err(help_or_mistake) => {
+            // Nothing is left to say where standard output is closed.
+            let _ = help_or_mistake.print();
+            return if help_or_mistake.use_stderr() { BAD_CONFIGURATION.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    crate::run::logs();
+    let ended = match command.what {
+        What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "demo")]
+        What::Demo(options) => crate::demo::run(options).await,
+    };
+    ended.unwrap_or_else(|error| {
+        say(&error.to_string());
+        match error {
+            Failure::Configuration(_) => BAD_CONFIGURATION.into(),
+            Failure::Running(_) => ExitCode::FAILURE,
+        }
+    })
 }
 
 /// Why a command ended early.

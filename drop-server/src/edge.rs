@@ -40,6 +40,8 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
+                    // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
+                    let _ = stream.set_nodelay(true);
                     let connection = graceful.watch(connection(stream, Arc::clone(&host)));
                     tokio::spawn(async move {
                         if let Err(error) = connection.await {

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    drop_server::command::Command::parse().run().await
+    drop_server::command::run(std::env::args_os()).await
 }

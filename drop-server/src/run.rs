@@ -9,7 +9,7 @@ use drop_core::Engine;
 use drop_core::past::LocalMemory;
 use drop_core::policy::Policies;
 use drop_core::ports::{Journal, PodApi};
-use drop_kube::{Connect, KubePods};
+use drop_kube::{Connect, KubePods, Settings};
 use falco_event::Namespace;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -91,7 +91,7 @@ async fn cluster(options: &Serve) -> anyhow::Result<Arc<dyn PodApi>> {
         Where::Memory => Ok(Arc::new(crate::memory::start()?)),
         Where::Kubernetes => {
             let connect = Connect { context: options.context.clone(), ..Connect::default() };
-            Ok(Arc::new(KubePods::new(drop_kube::connect(&connect).await?)))
+            Ok(Arc::new(KubePods::connect(&connect, Settings::default()).await?))
         }
     }
 }
