@@ -106,9 +106,17 @@ impl Action {
     /// Whether it ends the pod, and with it the alert.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
+        self.grace_period_seconds().is_some()
+    }
+
+    /// The grace of an action that ends the pod.
+    #[must_use]
+    pub fn grace_period_seconds(&self) -> Option<u32> {
         match self {
-            Self::Delete { .. } | Self::Evict { .. } => true,
-            Self::Label { .. } | Self::Annotate { .. } | Self::Record => false,
+            Self::Delete { grace_period_seconds } | Self::Evict { grace_period_seconds } => {
+                Some(*grace_period_seconds)
+            }
+            Self::Label { .. } | Self::Annotate { .. } | Self::Record => None,
         }
     }
 }

@@ -274,7 +274,7 @@ mod tests {
             "a: |\n  foo\n   bar\n",
             "a: >-\n    foo\n    bar\n",
             "a: 'foo bar'",
-            "a: \"foo \\\"x\\\\ bar\"",
+            "a: \"foo \\\"x\\\" bar\"",
             "a: \"foo \\\n  bar\"",
             "a: foo\n  bar\n",
             "a: 'it''s é foo bar'",

@@ -1,0 +1,260 @@
+//! The decision: what was planned, weighed against what the cluster says.
+
+use std::time::Duration;
+
+use falco_event::Namespace;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Truth;
+use crate::facts::{Facts, Known, Wants};
+use crate::guard::{Guard, Verdict, decisive};
+use crate::identity::Identity;
+use crate::moment::{Moment, SKEW, between};
+use crate::plan::{Plan, Wanted};
+use crate::policy::{Mode, Policy, Protect, Step};
+
+/// Every planned response, judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// How each clue of the alert fits the pod.
+    pub identity: Identity,
+    /// In document order; those whose condition does not hold are not in it.
+    pub responses: Vec<Judgement>,
+}
+
+/// One response with every guard's verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judgement {
+    /// The policy's name.
+    pub policy: String,
+    /// The response's name.
+    pub response: String,
+    /// Whether it may act at all.
+    pub mode: Mode,
+    /// Every guard's verdict, also of those that let it pass.
+    pub verdicts: Vec<Verdict>,
+    /// What it does, if it may.
+    pub actions: Vec<Step>,
+}
+
+impl Judgement {
+    /// What stands against it; none where it may act.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&Verdict> {
+        decisive(&self.verdicts)
+    }
+}
+
+/// Weighs the plan against the facts: conditions over the pod, identity, age, bounds, protection.
+///
+/// Pure: the same plan, facts and moment give the same decision. What rests on past acts is judged in the step that
+/// opens an act ([`crate::past`]).
+#[must_use]
+pub fn decide(plan: &Plan<'_>, facts: &Facts, moment: &Moment) -> Decision {
+    let identity = Identity::compare(plan.alert.offender(), &facts.pod, moment);
+    let of_the_pod = pod_verdicts(plan.policies.protect(), &identity, facts, moment);
+    let responses = plan
+        .wanted
+        .iter()
+        .filter_map(|wanted| judge(plan, wanted, facts, moment, &of_the_pod))
+        .collect();
+    Decision { identity, responses }
+}
+
+/// The verdicts that need no pod: an alert that is too old is not worth a question to the cluster.
+#[must_use]
+pub fn alert_age(policy: &Policy, moment: &Moment) -> Verdict {
+    if moment.ahead() > SKEW {
+        return Verdict::stop(
+            Guard::AlertAge,
+            format!("the alert's time {} is in the future", moment.alert),
+        );
+    }
+    if moment.age() > policy.max_alert_age {
+        let limit = policy.max_alert_age.as_secs();
+        return Verdict::stop(
+            Guard::AlertAge,
+            format!("{} s old, and the policy says {limit} s", moment.age().as_secs()),
+        );
+    }
+    Verdict::pass(Guard::AlertAge)
+}
+
+fn judge(
+    plan: &Plan<'_>,
+    wanted: &Wanted<'_>,
+    facts: &Facts,
+    moment: &Moment,
+    shared: &[Verdict],
+) -> Option<Judgement> {
+    let condition = match wanted.holds {
+        Truth::Unknown => wanted.response.when.eval(plan.alert, Some(facts)),
+        known @ (Truth::True | Truth::False) => known,
+    };
+    if condition == Truth::False {
+        return None;
+    }
+    let mut verdicts = vec![
+        readable(condition, wanted, facts),
+        alert_age(wanted.policy, moment),
+    ];
+    verdicts.extend_from_slice(shared);
+    verdicts.push(bounds(wanted.policy, &facts.pod.namespace));
+    verdicts.push(terminating(&wanted.response.actions, facts, moment));
+    Some(Judgement {
+        policy: wanted.policy.name.clone(),
+        response: wanted.response.name.clone(),
+        mode: wanted.response.mode,
+        verdicts,
+        actions: wanted.response.actions.clone(),
+    })
+}
+
+/// A fact that could not be read stops what rests on it until it can be read.
+fn readable(condition: Truth, wanted: &Wanted<'_>, facts: &Facts) -> Verdict {
+    let guards = wanted.guard_wants();
+    if condition == Truth::Unknown {
+        let why =
+            unread(wanted.response.when.wants(), facts).unwrap_or_else(|| "a fact was not read".to_owned());
+        return Verdict::wait(Guard::Facts, format!("the condition cannot be told: {why}"));
+    }
+    match unread(guards, facts) {
+        Some(why) => Verdict::wait(Guard::Facts, why),
+        None => Verdict::pass(Guard::Facts),
+    }
+}
+
+/// The first of the wanted facts that could not be read.
+fn unread(wants: Wants, facts: &Facts) -> Option<String> {
+    fn why<T>(what: &str, wanted: bool, fact: &Known<T>) -> Option<String> {
+        match fact {
+            Known::Unknown(why) if wanted => Some(format!("{what} could not be read: {why}")),
+            Known::Unknown(_) | Known::NotAsked | Known::Is(_) => None,
+        }
+    }
+    why("the labels of the namespace", wants.namespace, &facts.namespace)
+        .or_else(|| why("the owner", wants.owner, &facts.owner))
+        .or_else(|| why("the ready pods of the owner", wants.siblings, &facts.siblings))
+}
+
+fn pod_verdicts(protect: &Protect, identity: &Identity, facts: &Facts, moment: &Moment) -> Vec<Verdict> {
+    let [identity, pod_age] = identity.verdicts(&facts.pod, moment);
+    vec![
+        identity,
+        pod_age,
+        protected(protect, facts),
+        mirror(facts),
+        finished(facts),
+    ]
+}
+
+fn bounds(policy: &Policy, namespace: &Namespace) -> Verdict {
+    match &policy.namespaces {
+        Some(allowed) if !allowed.contains(namespace) => Verdict::stop(
+            Guard::Bounds,
+            format!("the policy does not act in namespace `{namespace}`"),
+        ),
+        Some(_) | None => Verdict::pass(Guard::Bounds),
+    }
+}
+
+/// Protection rests only on what a pod cannot say of itself: its namespace, the labels of that, its owner at the top.
+fn protected(protect: &Protect, facts: &Facts) -> Verdict {
+    let namespace = &facts.pod.namespace;
+    if protect.namespaces.contains(namespace) {
+        return Verdict::stop(Guard::Protected, format!("namespace `{namespace}` is protected"));
+    }
+    if !protect.namespace_selectors.is_empty() {
+        match &facts.namespace {
+            Known::Is(labels)
+                if protect
+                    .namespace_selectors
+                    .iter()
+                    .any(|selector| selector.matches(labels)) =>
+            {
+                return Verdict::stop(
+                    Guard::Protected,
+                    format!("namespace `{namespace}` is protected by its labels"),
+                );
+            }
+            Known::Is(_) => {}
+            Known::Unknown(why) => {
+                return Verdict::wait(
+                    Guard::Protected,
+                    format!("the labels of the namespace could not be read: {why}"),
+                );
+            }
+            Known::NotAsked => {
+                return Verdict::wait(Guard::Protected, "the labels of the namespace were not read");
+            }
+        }
+    }
+    protected_workload(protect, facts)
+}
+
+fn protected_workload(protect: &Protect, facts: &Facts) -> Verdict {
+    if protect.workloads.is_empty() {
+        return Verdict::pass(Guard::Protected);
+    }
+    let namespace = &facts.pod.namespace;
+    let is = |kind: &str, name: &str| {
+        protect
+            .workloads
+            .iter()
+            .any(|w| w.namespace == *namespace && w.kind == kind && w.name.as_str() == name)
+    };
+    let direct = facts.pod.controller.as_ref();
+    match (&facts.owner, direct) {
+        (_, Some(owner)) if is(&owner.kind, &owner.name) => Verdict::stop(
+            Guard::Protected,
+            format!("{} `{}` is protected", owner.kind, owner.name),
+        ),
+        (Known::Is(Some(owner)), _) if is(&owner.kind, &owner.name) => Verdict::stop(
+            Guard::Protected,
+            format!("{} `{}` is protected", owner.kind, owner.name),
+        ),
+        (Known::Is(_), _) => Verdict::pass(Guard::Protected),
+        (Known::Unknown(why), _) => {
+            Verdict::wait(Guard::Protected, format!("the owner could not be read: {why}"))
+        }
+        (Known::NotAsked, _) => Verdict::wait(Guard::Protected, "the owner was not read"),
+    }
+}
+
+fn mirror(facts: &Facts) -> Verdict {
+    if facts.pod.mirror {
+        return Verdict::stop(
+            Guard::Mirror,
+            "a static pod cannot be stopped this way: its kubelet goes on running it",
+        );
+    }
+    Verdict::pass(Guard::Mirror)
+}
+
+fn finished(facts: &Facts) -> Verdict {
+    if facts.pod.phase.is_finished() {
+        return Verdict::stop(
+            Guard::Finished,
+            format!("the pod has ended ({:?})", facts.pod.phase),
+        );
+    }
+    Verdict::pass(Guard::Finished)
+}
+
+/// A pod that ends by itself at least as soon as we would end it is left to itself.
+fn terminating(actions: &[Step], facts: &Facts, moment: &Moment) -> Verdict {
+    let grace = actions.iter().find_map(|step| step.action.grace_period_seconds());
+    match (&facts.pod.deletion, grace) {
+        (Some(deletion), Some(grace))
+            if between(moment.now, deletion.at) <= Duration::from_secs(grace.into()) =>
+        {
+            Verdict::stop(
+                Guard::Finished,
+                format!("the pod is terminating, and ends by {}", deletion.at),
+            )
+        }
+        (Some(_) | None, _) => Verdict::pass(Guard::Finished),
+    }
+}

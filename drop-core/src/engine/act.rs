@@ -1,0 +1,284 @@
+//! One response carried out: open, apply, settle.
+
+use std::time::Duration;
+
+use super::{ACT_WITHIN, Delivery, Engine, failed, skipped, stopped};
+use crate::decide::Judgement;
+use crate::facts::{Facts, Known};
+use crate::guard::{Guard, Verdict};
+use crate::outcome::Outcome;
+use crate::past::{ActId, Claim, Opened, Opening, Settled, Settlement};
+use crate::plan::Wanted;
+use crate::policy::{Action, Limit, Mode, Step};
+use crate::ports::{ApiError, ApplyError, Change, Presence, Target};
+use crate::record::{Answered, Tried};
+
+/// The answers of an act's actions, as far as it came.
+struct Tries {
+    tried: Vec<Tried>,
+    /// The failure that ended it before its last action.
+    failure: Option<ApplyError>,
+    /// The worst that is known of any change, and of the one that ends the pod.
+    changed: Settled,
+    ended: Settled,
+}
+
+impl Engine {
+    /// Judges what rests on the past, and does what the response says, if nothing stands against it.
+    pub(super) async fn answer(
+        &self,
+        delivery: &mut Delivery<'_>,
+        claim: &Claim,
+        facts: &Facts,
+        mut judgement: Judgement,
+    ) -> Answered {
+        let plain = |judgement, result| Answered {
+            judgement,
+            act: None,
+            tried: Vec::new(),
+            result,
+        };
+        if let Some(outcome) = stopped(&judgement.verdicts) {
+            return plain(judgement, outcome);
+        }
+        if judgement.actions.iter().all(|step| step.action == Action::Record) {
+            return plain(judgement, Outcome::Observed);
+        }
+        match self.open(delivery, claim, facts, &judgement).await {
+            Err(lost) => plain(judgement, failed(lost, true)),
+            Ok(Opened::Done(act)) => {
+                let result = done(judgement.mode);
+                Answered {
+                    judgement,
+                    act: Some(act),
+                    tried: Vec::new(),
+                    result,
+                }
+            }
+            Ok(Opened::Stopped(verdicts)) => {
+                judgement.verdicts.extend(verdicts);
+                let outcome = stopped(&judgement.verdicts).unwrap_or(Outcome::Observed);
+                plain(judgement, outcome)
+            }
+            Ok(Opened::Open { id, mode, verdicts }) => {
+                judgement.verdicts.extend(verdicts);
+                judgement.mode = mode;
+                self.carry_out(delivery, id, judgement).await
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        delivery: &Delivery<'_>,
+        claim: &Claim,
+        facts: &Facts,
+        judgement: &Judgement,
+    ) -> Result<Opened, String> {
+        let planned = |wanted: &&Wanted<'_>| {
+            wanted.policy.name == judgement.policy && wanted.response.name == judgement.response
+        };
+        let Some(wanted) = delivery.plan.wanted.iter().find(planned) else {
+            return Err("the response is not in the plan".to_owned());
+        };
+        let target = Target::of(&facts.pod);
+        let opening = opening(wanted, judgement, claim, facts, &target);
+        self.step(|past, now| past.open(&opening, now))
+            .await
+            .map_err(|lost| lost.to_string())
+    }
+
+    async fn carry_out(&self, delivery: &mut Delivery<'_>, act: ActId, judgement: Judgement) -> Answered {
+        let (result, how, tried) = match (judgement.mode, delivery.record.target.clone()) {
+            (Mode::Enforce, Some(target)) => {
+                delivery.record.times.acting = Some(self.elapsed(delivery.started));
+                let tries = self.make(&target, &judgement.actions).await;
+                delivery.record.times.acted = Some(self.elapsed(delivery.started));
+                let result = self.result(&target, &tries).await;
+                (result, tries.settlement(), tries.tried)
+            }
+            (Mode::Observe, _) | (Mode::Enforce, None) => {
+                (Outcome::Observed, would_be(&judgement.actions), Vec::new())
+            }
+        };
+        // A memory that does not answer leaves the act open: it counts as unknown, and `confirm` looks after it.
+        let kept = self.step(|past, now| past.settle(act, how, now)).await;
+        let result = match (kept, result) {
+            (Err(lost), Outcome::Failed { .. } | Outcome::Skipped { .. }) => failed(lost.to_string(), true),
+            (_, result) => result,
+        };
+        Answered {
+            judgement,
+            act: Some(act),
+            tried,
+            result,
+        }
+    }
+
+    /// Makes the changes in order, until one fails that the response does not go on from, or one ends the pod.
+    async fn make(&self, target: &Target, steps: &[Step]) -> Tries {
+        let until = self.clock.mono().plus(ACT_WITHIN);
+        let mut tries = Tries {
+            tried: Vec::new(),
+            failure: None,
+            changed: Settled::DidNot,
+            ended: Settled::DidNot,
+        };
+        for step in steps {
+            let Some(change) = change(&step.action) else {
+                continue;
+            };
+            let answer = self
+                .api
+                .apply(target, &change, until.since(self.clock.mono()))
+                .await;
+            tries.note(&step.action, &answer);
+            match answer {
+                Ok(()) if step.action.is_terminal() => break,
+                Ok(()) => {}
+                Err(_) if step.continue_on_error => {}
+                Err(failure) => {
+                    tries.failure = Some(failure);
+                    break;
+                }
+            }
+        }
+        tries
+    }
+
+    /// What the alert's sender is told of an act.
+    async fn result(&self, target: &Target, tries: &Tries) -> Outcome {
+        let Some(ApplyError { why, maybe_happened }) = &tries.failure else {
+            return if tries.tried.is_empty() {
+                Outcome::Observed
+            } else {
+                Outcome::Acted { certain: true }
+            };
+        };
+        let gone = match why {
+            ApiError::NotFound => true,
+            ApiError::Conflict(_) => matches!(self.api.presence(target).await, Ok(Presence::Gone)),
+            _ => false,
+        };
+        match (gone, maybe_happened) {
+            (true, true) => Outcome::Acted { certain: false },
+            (true, false) => skipped(&Verdict::stop(
+                Guard::Target,
+                "the pod went before it was acted on",
+            )),
+            (false, maybe) => failed(why.to_string(), *maybe || why.is_retryable()),
+        }
+    }
+}
+
+impl Tries {
+    fn note(&mut self, action: &Action, answer: &Result<(), ApplyError>) {
+        let how = match answer {
+            Ok(()) => Settled::Happened,
+            Err(error) if error.maybe_happened => Settled::Unknown,
+            Err(_) => Settled::DidNot,
+        };
+        self.changed = more(self.changed, how);
+        if action.is_terminal() {
+            self.ended = more(self.ended, how);
+        }
+        self.tried.push(Tried::new(action, answer));
+    }
+
+    fn settlement(&self) -> Settlement {
+        Settlement {
+            changed: self.changed,
+            ended: self.ended,
+            complete: self.failure.is_none(),
+        }
+    }
+}
+
+/// The more of two ends: what happened is certain, what may have happened counts.
+fn more(one: Settled, other: Settled) -> Settled {
+    match (one, other) {
+        (Settled::Happened, _) | (_, Settled::Happened) => Settled::Happened,
+        (Settled::Unknown, _) | (_, Settled::Unknown) => Settled::Unknown,
+        (Settled::DidNot, Settled::DidNot) => Settled::DidNot,
+    }
+}
+
+fn done(mode: Mode) -> Outcome {
+    match mode {
+        Mode::Enforce => Outcome::Acted { certain: true },
+        Mode::Observe => Outcome::Observed,
+    }
+}
+
+fn would_be(steps: &[Step]) -> Settlement {
+    let ended = if ends(steps).is_some() {
+        Settled::Happened
+    } else {
+        Settled::DidNot
+    };
+    Settlement {
+        changed: Settled::Happened,
+        ended,
+        complete: true,
+    }
+}
+
+/// The grace of the action that ends the pod.
+fn ends(steps: &[Step]) -> Option<u32> {
+    steps.iter().find_map(|step| step.action.grace_period_seconds())
+}
+
+fn change(action: &Action) -> Option<Change> {
+    match action {
+        Action::Delete { grace_period_seconds } => Some(Change::Delete {
+            grace_period_seconds: *grace_period_seconds,
+        }),
+        Action::Evict { grace_period_seconds } => Some(Change::Evict {
+            grace_period_seconds: *grace_period_seconds,
+        }),
+        Action::Label { labels } => Some(Change::Label(labels.clone())),
+        Action::Annotate { annotations } => Some(Change::Annotate(annotations.clone())),
+        Action::Record => None,
+    }
+}
+
+fn opening<'a>(
+    wanted: &'a Wanted<'_>,
+    judgement: &'a Judgement,
+    claim: &Claim,
+    facts: &'a Facts,
+    target: &'a Target,
+) -> Opening<'a> {
+    let limits: Vec<Limit> = wanted
+        .policy
+        .limits
+        .iter()
+        .chain(&wanted.response.limits)
+        .copied()
+        .collect();
+    let longest = limits
+        .iter()
+        .map(|limit| limit.per)
+        .max()
+        .unwrap_or(Duration::ZERO);
+    let siblings = facts.siblings.value().and_then(Option::as_ref);
+    let owner = match &facts.owner {
+        Known::Is(owner) => owner.as_ref(),
+        Known::NotAsked | Known::Unknown(_) => facts.pod.controller.as_ref(),
+    };
+    Opening {
+        alert: claim.alert,
+        policy: &judgement.policy,
+        response: &judgement.response,
+        target,
+        owner,
+        mode: judgement.mode,
+        ends: ends(&judgement.actions),
+        limits,
+        available: wanted.response.min_available.zip(siblings),
+        alive: facts.pod.deletion.is_none(),
+        read_after: claim.at,
+        within: ACT_WITHIN * 2,
+        keep: longest.max(wanted.policy.max_alert_age),
+    }
+}

@@ -1,0 +1,259 @@
+//! The engine: from one delivery of an alert to its outcome, over the ports.
+//!
+//! ```text
+//! plan ─▶ claim ─▶ find ─▶ facts ─▶ decide ─▶ open ─▶ apply ─▶ settle ─▶ fold
+//!  │        │                                  └── one step of the memory ──┘
+//!  └ empty: ignored                                      confirm ─▶ close, later
+//! ```
+//! It has no runtime: it awaits its ports and nothing else. The host runs each call to its end; if it does not, an act
+//! that was opened stands, and counts as unknown.
+
+mod act;
+mod confirm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use falco_event::{Alert, Timestamp};
+
+use crate::decide::{alert_age, decide};
+use crate::facts::{Facts, Wants};
+use crate::guard::{Guard, Says, Verdict, decisive};
+use crate::moment::Moment;
+use crate::outcome::Outcome;
+use crate::past::{Claim, Claimed, Past, ScopeKey, Settled};
+use crate::plan::{Plan, plan};
+use crate::policy::{Mode, Policies};
+use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
+use crate::record::{Decided, Record, nanos};
+
+/// How long one act's changes may take together. Longer than an API server under load needs, and short enough that
+/// the sender, who waits 30 s and more, still gets an answer.
+pub const ACT_WITHIN: Duration = Duration::from_secs(10);
+
+/// After this a delivery that has not come to its end is taken to be dead, and another may take over.
+pub const CLAIM_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long after its grace a pod may take to go before the act is given up as unconfirmed.
+pub const PROOF_WITHIN: Duration = Duration::from_secs(120);
+
+/// The engine. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    api: Arc<dyn PodApi>,
+    memory: Arc<dyn Memory>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// One delivery on its way: the plan, the moment, the record that grows.
+struct Delivery<'a> {
+    plan: Plan<'a>,
+    moment: Moment,
+    started: Mono,
+    record: Decided,
+}
+
+impl Engine {
+    /// An engine over its ports.
+    #[must_use]
+    pub fn new(
+        api: Arc<dyn PodApi>,
+        memory: Arc<dyn Memory>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            api,
+            memory,
+            journal,
+            clock,
+        }
+    }
+
+    /// Handles one delivery of an alert and returns its record, which the journal has been given too.
+    ///
+    /// `received` is when the alert was first received, where its event says so. Handling the same alert again changes
+    /// nothing more. If the outcome [is retryable](Outcome::is_retryable) the sender should keep the alert and send it
+    /// again. It never fails: what goes wrong is in the outcome.
+    pub async fn handle(&self, policies: &Policies, alert: &Alert, received: Option<Timestamp>) -> Decided {
+        let (arrived, started) = (self.clock.wall(), self.clock.mono());
+        let plan = plan(policies, alert);
+        let moment = Moment::of(alert, received, arrived);
+        let record = Decided::new(alert, received, policies.hash(), arrived);
+        let mut delivery = Delivery {
+            plan,
+            moment,
+            started,
+            record,
+        };
+        delivery.record.times.planned = self.elapsed(started);
+        let outcome = if delivery.plan.is_empty() {
+            Outcome::Ignored
+        } else {
+            self.deliver(&mut delivery).await
+        };
+        let mut record = delivery.record;
+        record.outcome = outcome;
+        record.times.ended = self.elapsed(started);
+        let record = Record::Decided(Box::new(record));
+        self.journal.write(&record).await;
+        match record {
+            Record::Decided(decided) => *decided,
+            Record::Closed(_) => Decided::new(alert, received, policies.hash(), arrived),
+        }
+    }
+
+    /// Arms a scope again that a breached limit had switched to observe. False where it was armed.
+    ///
+    /// # Errors
+    /// Where the memory does not answer.
+    pub async fn rearm(&self, scope: &ScopeKey) -> Result<bool, Lost> {
+        self.step(|past, _| past.rearm(scope)).await
+    }
+
+    /// Claims the alert, so that of several deliveries at a time one acts, and folds the outcome over all of them.
+    async fn deliver(&self, delivery: &mut Delivery<'_>) -> Outcome {
+        let alert = delivery.record.id;
+        match self.step(|past, now| past.claim(alert, CLAIM_WITHIN, now)).await {
+            Err(lost) => failed(lost.to_string(), true),
+            Ok(Claimed::Handled) => Outcome::Duplicate { of: alert },
+            Ok(Claimed::InFlight) => in_flight("another delivery of the same alert is in flight"),
+            Ok(Claimed::Yours(claim)) => {
+                let fresh = self.respond(delivery, &claim).await;
+                self.conclude(delivery, claim, fresh).await
+            }
+        }
+    }
+
+    /// Finds the pod, reads the facts, decides, and carries the decision out.
+    async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
+        if let Some(old) = too_old(&delivery.plan, &delivery.moment) {
+            return skipped(&old);
+        }
+        let sought = crate::target::seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
+        delivery.record.times.found = Some(self.elapsed(delivery.started));
+        let pod = match sought {
+            crate::target::Sought::Found(pod) => *pod,
+            crate::target::Sought::Nothing(verdict) => return skipped(&verdict),
+            crate::target::Sought::Failed(error) => {
+                return failed(format!("the pod could not be read: {error}"), true);
+            }
+        };
+        delivery.record.target = Some(Target::of(&pod));
+        let wants = delivery.plan.wants();
+        let facts = if wants == Wants::default() {
+            Facts::of(pod)
+        } else {
+            self.api.facts(pod, wants).await
+        };
+        let decision = decide(&delivery.plan, &facts, &delivery.moment);
+        delivery.record.times.decided = Some(self.elapsed(delivery.started));
+        delivery.record.identity = Some(decision.identity);
+        let mut outcome = Outcome::Ignored;
+        for judgement in decision.responses {
+            let ends = judgement.actions.iter().any(|step| step.action.is_terminal());
+            let answered = self.answer(delivery, claim, &facts, judgement).await;
+            let result = answered.result.clone();
+            delivery.record.responses.push(answered);
+            let last = result.is_retryable() || (ends && matches!(result, Outcome::Acted { .. }));
+            outcome = outcome.fold(result);
+            if last {
+                break;
+            }
+        }
+        delivery.record.facts = Some(facts);
+        outcome
+    }
+
+    /// Forms the alert's outcome over all its tries, in the step that marks it handled.
+    async fn conclude(&self, delivery: &Delivery<'_>, claim: Claim, fresh: Outcome) -> Outcome {
+        let alive = delivery
+            .record
+            .facts
+            .as_ref()
+            .filter(|facts| facts.pod.deletion.is_none());
+        let concluded = self.step(|past, now| {
+            if let Some(facts) = alive {
+                past.seen_alive(&facts.pod.uid, claim.at, now);
+            }
+            let outcome = done_so_far(past, &claim, now).fold(fresh.clone());
+            past.release(claim, !outcome.is_retryable()).then_some(outcome)
+        });
+        match concluded.await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => in_flight("another delivery of the same alert has taken over"),
+            Err(lost) => failed(lost.to_string(), true),
+        }
+    }
+
+    async fn step<T: Send>(&self, mut f: impl FnMut(&mut Past, Mono) -> T + Send) -> Result<T, Lost> {
+        let mut out = None;
+        self.memory
+            .update(&mut |past, now| out = Some(f(past, now)))
+            .await?;
+        out.ok_or_else(|| Lost("it did not run the step".to_owned()))
+    }
+
+    fn elapsed(&self, since: Mono) -> u64 {
+        nanos(self.clock.mono().since(since))
+    }
+}
+
+/// What earlier tries of the alert have done, as far as anyone can say now.
+fn done_so_far(past: &Past, claim: &Claim, now: Mono) -> Outcome {
+    let acts = past.acts_for(claim.alert).filter(|act| act.mode == Mode::Enforce);
+    acts.fold(Outcome::Ignored, |outcome, act| match act.settlement(now) {
+        Some(how) if how.complete || how.ended == Settled::Happened => {
+            outcome.fold(Outcome::Acted { certain: true })
+        }
+        Some(how) if how.changed == Settled::Unknown && !act.refuted => {
+            outcome.fold(Outcome::Acted { certain: false })
+        }
+        Some(_) | None => outcome,
+    })
+}
+
+/// Every response finds the alert too old, or from the future: no question to the cluster is worth it.
+fn too_old(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
+    let mut first = None;
+    for wanted in &plan.wanted {
+        let verdict = alert_age(wanted.policy, moment);
+        if verdict.passes() {
+            return None;
+        }
+        first.get_or_insert(verdict);
+    }
+    first
+}
+
+fn skipped(verdict: &Verdict) -> Outcome {
+    let (why, retryable) = match &verdict.says {
+        Says::Stop(why) => (why.clone(), false),
+        Says::Wait(why) => (why.clone(), true),
+        Says::Pass | Says::Note(_) => (String::new(), false),
+    };
+    Outcome::Skipped {
+        guard: verdict.guard,
+        why,
+        retryable,
+    }
+}
+
+fn in_flight(why: &str) -> Outcome {
+    skipped(&Verdict::wait(Guard::ActInFlight, why))
+}
+
+fn failed(why: String, retryable: bool) -> Outcome {
+    Outcome::Failed { why, retryable }
+}
+
+fn stopped(verdicts: &[Verdict]) -> Option<Outcome> {
+    decisive(verdicts).map(skipped)
+}

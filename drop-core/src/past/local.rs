@@ -1,0 +1,41 @@
+//! The memory of one process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::Past;
+use crate::ports::{Clock, Lost, Memory, Mono};
+
+/// A [`Memory`] that lives and ends with the process: its limits hold for this process alone.
+pub struct LocalMemory {
+    clock: Arc<dyn Clock>,
+    past: Mutex<Past>,
+}
+
+impl LocalMemory {
+    /// An empty past that takes its time from `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            past: Mutex::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for LocalMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalMemory").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Memory for LocalMemory {
+    async fn update(&self, f: &mut (dyn for<'p> FnMut(&'p mut Past, Mono) + Send)) -> Result<(), Lost> {
+        // No step panics, and one that did would still have to be followed by others: a past is better than none.
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&mut past, self.clock.mono());
+        Ok(())
+    }
+}

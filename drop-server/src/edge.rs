@@ -1,0 +1,83 @@
+//! The HTTP edge: connections, their deadlines, and the drain at the end. What a request means is in `answer`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::answer;
+use crate::host::Host;
+
+/// How long a client may take to send its headers, and how long a kept connection may be idle: hyper has one time for
+/// both. Longer than the pause between two alerts of a busy cluster, so that pooled senders keep their connection.
+pub const HEADERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Connections at a time; more wait in the listener's backlog. Each may hold one body of 1 MiB.
+pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
+const MAX_HEADERS: usize = 256;
+
+/// After the first signal, how long requests in flight may take. Longer than an act's 10 s, shorter than the 30 s
+/// that Kubernetes gives a pod.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why accepting failed last time may pass: too many open files, for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `shutdown` resolves, then finishes the requests in flight, within [`DRAIN_WITHIN`].
+pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future<Output = ()>) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let accept = async {
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
+                    let _ = stream.set_nodelay(true);
+                    let connection = graceful.watch(connection(stream, Arc::clone(&host)));
+                    tokio::spawn(async move {
+                        if let Err(error) = connection.await {
+                            tracing::debug!(%error, "a connection ended early");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some connections did not end within {} s", DRAIN_WITHIN.as_secs());
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    host: Arc<Host>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    let respond = service_fn(move |request| {
+        let host = Arc::clone(&host);
+        async move { Ok::<_, std::convert::Infallible>(answer::answer(&host, request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), respond)
+}

@@ -1,0 +1,93 @@
+//! The host of the engine: it runs every accepted alert to its end, and asks for the second records.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use drop_core::policy::Policies;
+use drop_core::{Engine, Outcome};
+use falco_event::{Alert, Timestamp};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+
+/// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
+pub const MAX_IN_FLIGHT: usize = 4_096;
+
+/// How often the pods that were acted on are looked at.
+const CONFIRM_EVERY: Duration = Duration::from_millis(250);
+
+/// The engine with its policies, and the alerts under way.
+pub struct Host {
+    engine: Engine,
+    policies: Arc<Policies>,
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+    acted: Arc<Notify>,
+    connected: AtomicBool,
+}
+
+impl Host {
+    pub fn new(engine: Engine, policies: Policies) -> Self {
+        Self {
+            engine,
+            policies: Arc::new(policies),
+            room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            tasks: TaskTracker::new(),
+            acted: Arc::default(),
+            connected: AtomicBool::new(true),
+        }
+    }
+
+    /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
+    ///
+    /// The future is of its outcome; none where the task has panicked.
+    pub fn accept(
+        &self,
+        alert: Alert,
+        received: Option<Timestamp>,
+    ) -> Option<impl Future<Output = Option<Outcome>> + use<>> {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let (engine, policies, acted) = (self.engine.clone(), Arc::clone(&self.policies), Arc::clone(&self.acted));
+        let task = self.tasks.spawn(async move {
+            let decided = engine.handle(&policies, &alert, received).await;
+            acted.notify_one();
+            drop(permit);
+            decided.outcome
+        });
+        Some(async move {
+            match task.await {
+                Ok(outcome) => Some(outcome),
+                Err(error) => {
+                    tracing::error!(%error, "an alert's task did not come to its end");
+                    None
+                }
+            }
+        })
+    }
+
+    /// Whether alerts can be handled, and why not.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.connected.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected to a cluster".to_owned()) }
+    }
+
+    /// Looks at the pods that were acted on until each is proven gone, or not. Never returns.
+    pub async fn confirm(&self) {
+        loop {
+            self.acted.notified().await;
+            loop {
+                match self.engine.confirm().await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "acts could not be confirmed"),
+                }
+                tokio::time::sleep(CONFIRM_EVERY).await;
+            }
+        }
+    }
+
+    /// Waits until every alert under way has come to its end.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
