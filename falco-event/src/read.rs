@@ -62,7 +62,7 @@ impl Draft {
             scan.token();
             scan.at()
         };
-        if is(name, b"output_fields") {
+        if name.eq_ignore_ascii_case(b"output_fields") {
             return self.output_fields(scan, at);
         }
         let slot = self.value(scan)?;
@@ -76,21 +76,21 @@ impl Draft {
         Ok(())
     }
 
+    /// Where a member of the envelope goes. Names are read in any case, as falcosidekick reads them.
     fn named(&mut self, name: &[u8]) -> Option<&mut Option<Member>> {
-        let members: [(&[u8], &mut Option<Member>); 8] = [
-            (b"output", &mut self.output),
-            (b"priority", &mut self.priority),
-            (b"rule", &mut self.rule),
-            (b"time", &mut self.time),
-            (b"source", &mut self.source),
-            (b"tags", &mut self.tags),
-            (b"hostname", &mut self.hostname),
-            (b"message", &mut self.message),
-        ];
-        members
-            .into_iter()
-            .find(|(known, _)| is(name, known))
-            .map(|(_, member)| member)
+        Some(match name {
+            b"output" => &mut self.output,
+            b"priority" => &mut self.priority,
+            b"rule" => &mut self.rule,
+            b"time" => &mut self.time,
+            b"source" => &mut self.source,
+            b"tags" => &mut self.tags,
+            b"hostname" => &mut self.hostname,
+            b"message" => &mut self.message,
+            b"output_fields" => &mut self.no_fields,
+            _ if name.iter().any(u8::is_ascii_uppercase) => return self.named(&name.to_ascii_lowercase()),
+            _ => return None,
+        })
     }
 
     fn output_fields(&mut self, scan: &mut Scanner<'_>, at: usize) -> Result<(), Syntax> {
@@ -124,14 +124,21 @@ impl Draft {
         })
     }
 
+    /// The items of a list are neighbours. They are put in their place at once, until one of them is a list itself,
+    /// whose items must come first.
     fn list(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
-        let mut items = Vec::new();
+        let start = self.items.len();
+        let mut aside: Option<Vec<Slot>> = None;
         scan.array(|scan| {
-            items.push(self.value(scan)?);
+            if scan.token() == Some(b'[') && aside.is_none() {
+                aside = Some(self.items.split_off(start));
+            }
+            let item = self.value(scan)?;
+            aside.as_mut().unwrap_or(&mut self.items).push(item);
             Ok::<(), Syntax>(())
         })?;
-        let first = self.items.len();
-        self.items.append(&mut items);
+        let first = aside.as_ref().map_or(start, |_| self.items.len());
+        self.items.append(&mut aside.unwrap_or_default());
         Ok(Slot::List(Span::written(first..self.items.len())))
     }
 
@@ -143,11 +150,6 @@ impl Draft {
         unescape(scan.slice(string.inside), &mut self.meant);
         Span::meant(start..self.meant.len())
     }
-}
-
-/// Member names are read in any case, as falcosidekick reads them.
-fn is(name: &[u8], known: &[u8]) -> bool {
-    name == known || name.eq_ignore_ascii_case(known)
 }
 
 /// Reads the alert that starts `bytes`, and says how long it is.

@@ -239,7 +239,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// How many bytes from the start are neither a quote, a backslash nor a control character; eight at a time.
-fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
     let (chunks, rest) = bytes.as_chunks::<8>();
     for (index, chunk) in chunks.iter().enumerate() {
         let stops = stops(u64::from_le_bytes(*chunk));
