@@ -1,11 +1,7 @@
 //! Reading an alert and finding its offender, beside a borrowed `serde_json` read of the same bytes with the same
 //! fields; and an alert as a structured event. `cargo bench -p falco-event --features cloudevents`.
 
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "criterion makes the main function; a bench may stop"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench stops where it fails")]
 
 #[path = "../tests/borrowed/mod.rs"]
 mod borrowed;

@@ -206,6 +206,12 @@ const NAMES: [&str; 16] = [
     "ka.resp.name",
 ];
 
+/// Whether a field of this name says who it was.
+#[cfg(feature = "proptest1")]
+pub(crate) fn is_place(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
 impl Place {
     fn name(self) -> &'static str {
         NAMES.get(self as usize).copied().unwrap_or_default()

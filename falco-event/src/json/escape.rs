@@ -2,13 +2,10 @@
 
 use super::scan::plain;
 
-/// Room for what a usual alert unescapes, so that it is found once.
-const FIRST_ROOM: usize = 1024;
-
 /// Appends the text that `inside` means. A surrogate without its other half, which is no character, becomes U+FFFD
 /// as in Go's reader; so does what is not UTF-8. `inside` has passed the scanner.
 pub(crate) fn unescape(inside: &[u8], text: &mut String) {
-    text.reserve(inside.len().max(FIRST_ROOM.saturating_sub(text.len())));
+    text.reserve(inside.len());
     let mut rest = inside;
     loop {
         let (plain, escape) = rest.split_at_checked(plain(rest)).unwrap_or((rest, &[]));
