@@ -45,21 +45,26 @@ impl Draft {
     }
 
     fn member(&mut self, scan: &mut Scanner<'_>, key: Str) -> Result<(), Syntax> {
-        let name = scan.slice(key.inside.clone());
-        let at = {
-            scan.token();
-            scan.at()
-        };
+        if key.escaped {
+            let mut name = String::new();
+            unescape(scan.slice(key.inside.clone()), &mut name);
+            return self.named_member(scan, name.as_bytes(), key);
+        }
+        self.named_member(scan, scan.slice(key.inside.clone()), key)
+    }
+
+    fn named_member(&mut self, scan: &mut Scanner<'_>, name: &[u8], key: Str) -> Result<(), Syntax> {
+        scan.token();
+        let at = scan.at();
         if name.eq_ignore_ascii_case(b"output_fields") {
             return self.output_fields(scan, at);
         }
         let slot = self.value(scan)?;
-        match self.named(name) {
-            Some(member) => *member = Some(Member { slot, at }),
-            None => {
-                let name = self.text(scan, key);
-                self.others.push(Entry { name, value: slot });
-            }
+        if let Some(member) = self.named(name) {
+            *member = Some(Member { slot, at });
+        } else {
+            let name = self.text(scan, key);
+            self.others.push(Entry { name, value: slot });
         }
         Ok(())
     }

@@ -68,7 +68,7 @@ struct Parts(Sha256);
 
 impl Parts {
     fn part(&mut self, text: &str) {
-        self.0.update(text.len().to_be_bytes());
+        self.0.update((text.len() as u64).to_be_bytes());
         self.0.update(text);
     }
 
