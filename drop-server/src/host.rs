@@ -1,55 +1,59 @@
 //! The host of the engine: it runs every accepted alert to its end, and asks for the second records.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drop_core::policy::Policies;
 use drop_core::{Engine, Outcome};
 use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::policies::{Status, Store};
+
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
-pub(crate) const MAX_IN_FLIGHT: usize = 4_096;
+pub const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 
 /// The engine with its policies, and the alerts under way.
-pub(crate) struct Host {
+pub struct Host {
     engine: Engine,
-    policies: Arc<Policies>,
+    policies: Arc<Store>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     acted: Arc<Notify>,
-    connected: AtomicBool,
 }
 
 impl Host {
-    pub(crate) fn new(engine: Engine, policies: Policies) -> Self {
+    /// A host of this engine, under the policies that are in force when an alert comes.
+    #[must_use]
+    pub fn new(engine: Engine, policies: Arc<Store>) -> Self {
         Self {
             engine,
-            policies: Arc::new(policies),
+            policies,
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
-            connected: AtomicBool::new(true),
         }
     }
 
     /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
     ///
     /// The future is of its outcome; none where the task has panicked.
-    pub(crate) fn accept(
+    pub fn accept(
         &self,
         alert: Alert,
         received: Option<Timestamp>,
     ) -> Option<impl Future<Output = Option<Outcome>> + use<>> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let (engine, policies, acted) = (self.engine.clone(), Arc::clone(&self.policies), Arc::clone(&self.acted));
+        let (engine, active, acted) = (
+            self.engine.clone(),
+            self.policies.active(),
+            Arc::clone(&self.acted),
+        );
         let task = self.tasks.spawn(async move {
-            let decided = engine.handle(&policies, &alert, received).await;
+            let decided = engine.handle(&active.policies, &alert, received).await;
             acted.notify_one();
             drop(permit);
             decided.outcome
@@ -65,13 +69,14 @@ impl Host {
         })
     }
 
-    /// Whether alerts can be handled, and why not.
-    pub(crate) fn ready(&self) -> Result<(), String> {
-        if self.connected.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected to a cluster".to_owned()) }
+    /// The policies in force.
+    #[must_use]
+    pub fn policies(&self) -> Status {
+        self.policies.status()
     }
 
     /// Looks at the pods that were acted on until each is proven gone, or not. Never returns.
-    pub(crate) async fn confirm(&self) {
+    pub async fn confirm(&self) {
         loop {
             self.acted.notified().await;
             loop {
@@ -86,7 +91,7 @@ impl Host {
     }
 
     /// Waits until every alert under way has come to its end.
-    pub(crate) async fn drain(&self) {
+    pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
