@@ -128,7 +128,10 @@ fn everything_comes_to_rest(cluster: &Cluster) -> Checked {
         let owned = objects
             .iter()
             .filter(|object| object.pod.controller.as_ref() == Some(&controller.this));
+        // A DaemonSet does nothing about a pod that it adopted and that no node has taken.
+        let counted = |object: &&PodObject| object.pod.node.is_some() || controller.this.kind != "DaemonSet";
         let active = owned
+            .filter(counted)
             .filter(|object| object.pod.deletion.is_none() && !object.pod.phase.is_finished())
             .count();
         if controller.this.kind == "ReplicaSet" {
