@@ -41,10 +41,7 @@ impl Controlled {
     pub(super) fn new(workload: &Workload, ids: &mut Ids) -> Self {
         let (base, owners) = owners(workload, ids);
         let mut selector = workload.labels.clone();
-        if let Some(hash) = has_replica_set(workload.kind)
-            .then(|| base.as_str().rsplit('-').next())
-            .flatten()
-        {
+        if let (Kind::Deployment, Some((_, hash))) = (workload.kind, base.as_str().rsplit_once('-')) {
             selector.insert("pod-template-hash".to_owned(), hash.to_owned());
         }
         Self {
@@ -71,10 +68,6 @@ impl Controlled {
     fn owner_uid(&self) -> &str {
         self.owners.first().map_or("", |owner| owner.uid.as_str())
     }
-}
-
-fn has_replica_set(kind: Kind) -> bool {
-    matches!(kind, Kind::Deployment)
 }
 
 /// The name that pods are named after, and the controllers from their own up to the top.
@@ -182,9 +175,11 @@ impl World {
             let name = self.next_name(key);
             self.make(key, name, None);
         }
-        let surplus = usize::try_from(active.saturating_sub(wanted)).unwrap_or(usize::MAX);
-        for uid in self.expendable(key, workload).into_iter().take(surplus) {
-            self.give_up(&uid);
+        if active > wanted {
+            let surplus = usize::try_from(active - wanted).unwrap_or(usize::MAX);
+            for uid in self.expendable(key, workload).into_iter().take(surplus) {
+                self.give_up(&uid);
+            }
         }
     }
 
