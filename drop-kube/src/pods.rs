@@ -23,6 +23,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// How long one try of a request may take before another is worth more than the wait: 3 s.
     pub try_within: Duration,
+    /// The pause before the second try; before the third it is four times as long: 50 ms.
+    pub pause: Duration,
     /// How long a question may take over all its tries: 5 s.
     pub read_within: Duration,
     /// How long a list of all pods may take over all its pages: 30 s.
@@ -39,6 +41,7 @@ impl Default for Settings {
         Self {
             in_flight: 32,
             try_within: Duration::from_secs(3),
+            pause: Duration::from_millis(50),
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(30),
             page: 500,
@@ -81,7 +84,7 @@ impl KubePods {
     /// `PodDisruptionBudget` refused, and after the deadline. [`crate::connect`] makes such a client.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        let caller = Caller::new(client, settings.in_flight);
+        let caller = Caller::new(client, &settings);
         Self {
             listing: Listing::new(caller.clone(), settings.clone()),
             caller,

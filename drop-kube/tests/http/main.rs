@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "functions beside the tests fail as tests do")]
 
 mod changes;
+mod conformance;
 mod facts;
 mod faults;
 mod finding;
@@ -31,7 +32,8 @@ impl House {
         Self::with(Settings::default()).await
     }
 
-    async fn with(settings: Settings) -> Self {
+    async fn with(mut settings: Settings) -> Self {
+        settings.pause = Duration::from_millis(1);
         let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
         cluster.add_namespace(&shop(), &[("tier", "front")]);
         cluster.add_workload(Workload::deployment(shop(), "web".parse().unwrap()).replicas(2));
