@@ -20,6 +20,7 @@ mod connect;
 mod convert;
 mod facts;
 mod listing;
+mod pages;
 mod pods;
 mod request;
 mod selector;

@@ -18,6 +18,7 @@ pub(crate) struct List<T> {
 pub(crate) struct ListMeta {
     #[serde(rename = "continue")]
     pub(crate) go_on: Option<String>,
+    pub(crate) resource_version: Option<String>,
 }
 
 /// Any object of which only the metadata counts.

@@ -14,7 +14,14 @@ pub(crate) fn of(workload: &Workload) -> (String, Value) {
     let plural = match workload.kind() {
         Kind::Deployment => "deployments",
         Kind::StatefulSet => "statefulsets",
-        other => panic!("the suite makes no {other}"),
+        kind @ (Kind::Pod
+        | Kind::ReplicaSet
+        | Kind::DaemonSet
+        | Kind::Job
+        | Kind::CronJob
+        | Kind::StaticPod) => {
+            panic!("the suite makes no {kind}")
+        }
     };
     let object = json!({
         "metadata": { "name": name },
