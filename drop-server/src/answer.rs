@@ -27,17 +27,18 @@ const RETRY_SECONDS: &str = "1";
 pub async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
-        (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(host),
+        (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
+        (&Method::GET, "/policies") => policies(host),
         (&Method::OPTIONS, _) => allow(StatusCode::NO_CONTENT),
         _ => allow(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
-fn ready(host: &Host) -> Response<Full<Bytes>> {
-    match host.ready() {
-        Ok(()) => empty(StatusCode::OK),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+/// Which policies are in force, for people: generation, hash, since when, and what was refused since.
+fn policies(host: &Host) -> Response<Full<Bytes>> {
+    match serde_json::to_string(&host.policies()) {
+        Ok(body) => with_body(StatusCode::OK, "application/json", body),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
@@ -128,9 +129,13 @@ fn refuse(status: StatusCode, why: String) -> Response<Full<Bytes>> {
 }
 
 fn text(status: StatusCode, why: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(why)));
+    with_body(status, "text/plain; charset=utf-8", why)
+}
+
+fn with_body(status: StatusCode, media_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

@@ -6,16 +6,17 @@ use anyhow::{Context as _, Result, bail};
 use drop_core::policy::{Policies, Source};
 
 /// A policy file as read.
-struct File {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
     name: String,
     text: String,
 }
 
-/// Reads every policy below these paths; they act side by side.
+/// Reads every policy file below these paths.
 ///
 /// # Errors
-/// A path cannot be read, a directory holds no policy, or the policies are wrong: then every mistake is named.
-pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies> {
+/// A path cannot be read, or a directory holds no policy.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
         for file in listed(path)? {
@@ -23,10 +24,14 @@ pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies> {
             files.push(File { name: file.display().to_string(), text });
         }
     }
-    parse(&files)
+    Ok(files)
 }
 
-fn parse(files: &[File]) -> Result<Policies> {
+/// The policies in these files; they act side by side.
+///
+/// # Errors
+/// Every mistake in them.
+pub(crate) fn parse(files: &[File]) -> Result<Policies> {
     let sources: Vec<_> = files.iter().map(|file| Source { name: &file.name, text: &file.text }).collect();
     Policies::parse(&sources).map_err(|wrong| anyhow::anyhow!("{wrong}"))
 }

@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::command::{Failure, Serve, Where};
 use crate::host::Host;
 use crate::journal::JsonLines;
+use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 
 /// Where Kubernetes tells a pod its namespace.
@@ -35,19 +36,22 @@ pub(crate) fn logs() {
 
 /// Serves until a signal.
 pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
-    let policies = load(&options).map_err(Failure::Configuration)?;
+    let (follower, policies) = load(&options).map_err(Failure::Configuration)?;
     let address = options.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
     let api = cluster(&options).await.map_err(Failure::Configuration)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
     let (journal, writer) = JsonLines::start(std::io::stdout()).context("journal").map_err(Failure::Running)?;
-    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), policies));
+    let store = Arc::new(Store::new(policies));
+    let following = tokio::spawn(follower.follow(Arc::clone(&store)));
+    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store));
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
         () = until_drained(listener, Arc::clone(&host), &stop) => false,
         () = stop.abort.cancelled() => true,
     };
+    following.abort();
     drop(host);
     if aborted {
         return Err(Failure::Running(anyhow!("ended at once by a second signal; alerts in flight are unfinished")));
@@ -74,16 +78,10 @@ async fn until_drained(listener: TcpListener, host: Arc<Host>, stop: &Stop) {
     confirming.abort();
 }
 
-fn load(options: &Serve) -> anyhow::Result<Policies> {
-    let policies = crate::files::policies(&options.policy)?;
+fn load(options: &Serve) -> anyhow::Result<(Follower, Policies)> {
     let own = options.namespace.clone().or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
-    Ok(match own {
-        Some(own) => {
-            let own = Namespace::try_from(own.trim()).context("the namespace of falco-drop itself")?;
-            policies.protect_also(own)
-        }
-        None => policies,
-    })
+    let own = own.map(|own| Namespace::try_from(own.trim()).context("the namespace of falco-drop itself"));
+    Follower::start(options.policy.clone(), own.transpose()?)
 }
 
 async fn cluster(options: &Serve) -> anyhow::Result<Arc<dyn PodApi>> {

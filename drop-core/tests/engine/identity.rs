@@ -79,7 +79,7 @@ fn the_pod_that_took_over_a_name_is_never_hit() {
     let with_container = world.alert(&old);
     let with_uid = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0", "k8s.pod.uid": old.uid }));
     let by_name = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0" }));
-    world.cluster.delete(&old.namespace, &old.name, Some(0), None).unwrap();
+    world.cluster.delete(&old.namespace, &old.name, None, Some(0)).unwrap();
     world.cluster.advance(Duration::from_secs(20));
     let new = world.cluster.pod(&namespace("default"), &name("ledger-0")).unwrap();
     assert_ne!(new.uid, old.uid);
@@ -96,7 +96,7 @@ fn a_post_dated_alert_is_as_old_as_its_receipt() {
     let received = world.cluster.now();
     let later = received + Duration::from_secs(30);
     let pod = world.pod();
-    world.cluster.delete(&pod.namespace, &pod.name, Some(0), None).unwrap();
+    world.cluster.delete(&pod.namespace, &pod.name, None, Some(0)).unwrap();
     world.cluster.advance(Duration::from_secs(30));
     let new = world.pod();
     let alert = world.alert_at(later, |f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": new.name }));
@@ -109,7 +109,7 @@ fn a_pod_that_is_gone_is_said_to_be() {
     let world = World::new();
     let (pod, policies) = (world.pod(), policies(SHELL));
     let alert = world.alert(&pod);
-    world.cluster.delete(&pod.namespace, &pod.name, Some(0), None).unwrap();
+    world.cluster.delete(&pod.namespace, &pod.name, None, Some(0)).unwrap();
     assert_eq!(skipped(&world.handle(&policies, &alert).outcome), (Guard::Target, false));
 }
 

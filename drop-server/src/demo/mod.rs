@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{Demo, Failure};
 use crate::host::Host;
 use crate::memory::{NAMESPACE, WORKLOAD};
+use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 use screen::Screen;
 use tee::{Hop, Tee};
@@ -49,7 +50,7 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Failure> {
 
 fn policies(file: Option<PathBuf>) -> Result<Policies> {
     match file {
-        Some(path) => crate::files::policies(&[path]),
+        Some(path) => Ok(Follower::start(vec![path], None)?.1),
         None => Policies::parse(&[Source { name: "the demo's policy", text: POLICY }]).map_err(|wrong| anyhow!("{wrong}")),
     }
 }
@@ -68,7 +69,7 @@ impl Stage {
         let (sender, hops) = mpsc::unbounded_channel();
         let cluster = crate::memory::start()?;
         let engine = crate::run::engine(Arc::new(cluster.clone()), Arc::new(Tee(sender.clone())));
-        let host = Arc::new(Host::new(engine, policies));
+        let host = Arc::new(Host::new(engine, Arc::new(Store::new(policies))));
         let server = TcpListener::bind("127.0.0.1:0").await.context("drop-server on loopback")?;
         let sink = format!("http://{}/", server.local_addr()?);
         tokio::spawn(crate::edge::serve(server, Arc::clone(&host), stop.clone().cancelled_owned()));

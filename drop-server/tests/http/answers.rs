@@ -98,7 +98,7 @@ async fn pods_that_are_none_or_gone_are_handled() {
     let stage = Stage::new().await;
     let gone = stage.pod();
     let text = alert(&gone);
-    stage.cluster.delete(&gone.namespace, &gone.name, Some(0), None).unwrap();
+    stage.cluster.delete(&gone.namespace, &gone.name, None, Some(0)).unwrap();
     let cases = [
         text,
         fields(&json!({ "k8s.ns.name": "default", "k8s.pod.name": "../../nodes/n1" })),

@@ -9,7 +9,7 @@ use drop_core::pod::Pod;
 use drop_core::policy::{Policies, Source};
 use drop_core::ports::PodApi;
 use drop_core::Engine;
-use drop_server::{Host, SystemClock, serve};
+use drop_server::{Host, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,7 +64,7 @@ impl Stage {
         let engine = Engine::new(api(cluster.clone()), memory, Arc::new(records.clone()), clock);
         let policies = Policies::parse(&[Source { name: "p", text: POLICY }]).unwrap_or_else(|wrong| panic!("{wrong}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, stop, host) = (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(Host::new(engine, policies)));
+        let (address, stop, host) = (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(Host::new(engine, Arc::new(Store::new(policies)))));
         let server = tokio::spawn(serve(listener, Arc::clone(&host), stop.clone().cancelled_owned()));
         Self { cluster, records, address, stop, server, host }
     }
