@@ -148,7 +148,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(body)
 }
 
-async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -> Result<Bytes, Failure> {
+pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -> Result<Bytes, Failure> {
     let (head, body) = answer.into_parts();
     if head.status.is_success() && !ask.is_read() {
         // The status says it all; the body is read for the connection's sake only.
@@ -201,7 +201,7 @@ fn unsent(why: &str) -> Failure {
     Failure::refused(ApiError::TimedOut(why.into()))
 }
 
-fn unsent_or_unknown(error: &kube::Error) -> Failure {
+pub(crate) fn unsent_or_unknown(error: &kube::Error) -> Failure {
     let why = ApiError::Unavailable(format!("no answer of the API server: {}", clean(&chain(error))));
     Failure {
         why,

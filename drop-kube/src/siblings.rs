@@ -6,7 +6,7 @@ use std::time::Duration;
 use drop_core::facts::Siblings;
 use drop_core::pod::Owner;
 use drop_core::ports::ApiError;
-use falco_event::Namespace;
+use falco_event::{Namespace, PodUid};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -34,14 +34,29 @@ pub(crate) async fn siblings(
     let selector =
         selector.ok_or_else(|| unreadable(counted, "its selector is none that can be asked for"))?;
     let parents = parents(pods, namespace, counted, &selector, until).await?;
-    let all: Vec<wire::Pod> = list(pods, request::pods(Some(namespace)), &selector, Ask::get, until).await?;
+    let indexed = pods
+        .index
+        .as_ref()
+        .and_then(|index| index.ready_of(namespace, &parents));
+    let ready = match indexed {
+        Some(ready) => ready,
+        None => listed(pods, namespace, &selector, &parents, until).await?,
+    };
+    Ok(Siblings { desired, ready })
+}
+
+async fn listed(
+    pods: &KubePods,
+    namespace: &Namespace,
+    selector: &str,
+    parents: &BTreeSet<String>,
+    until: Instant,
+) -> Result<BTreeSet<PodUid>, ApiError> {
+    let all: Vec<wire::Pod> = list(pods, request::pods(Some(namespace)), selector, Ask::get, until).await?;
     let ready = all
         .iter()
-        .filter(|pod| convert::is_ready(pod) && belongs(&pod.metadata, &parents));
-    Ok(Siblings {
-        desired,
-        ready: ready.filter_map(|pod| convert::uid(&pod.metadata)).collect(),
-    })
+        .filter(|pod| convert::is_ready(pod) && belongs(&pod.metadata, parents));
+    Ok(ready.filter_map(|pod| convert::uid(&pod.metadata)).collect())
 }
 
 async fn read(

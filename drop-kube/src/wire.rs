@@ -34,6 +34,7 @@ pub(crate) struct Meta {
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
     pub(crate) creation_timestamp: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
     pub(crate) deletion_grace_period_seconds: Option<i64>,

@@ -32,6 +32,7 @@ mod objects;
 mod reply;
 mod route;
 mod server;
+mod stream;
 
 pub use fault::{Fault, Verb};
 pub use server::{ApiServer, Received};

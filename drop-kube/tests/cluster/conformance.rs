@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use drop_core::testing::{Report, cases};
+use drop_kube::Settings;
 use futures_util::future::join_all;
 
 use crate::fixture::Real;
@@ -10,7 +11,17 @@ use crate::fixture::Real;
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
 async fn the_adapter_is_a_pod_api_on_a_real_cluster() {
-    let real = Arc::new(Real::connect("conformance").await);
+    passes(Real::connect("conformance").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn the_adapter_with_an_index_is_a_pod_api_on_a_real_cluster() {
+    passes(Real::watched("watched", Settings::default()).await).await;
+}
+
+async fn passes(real: Real) {
+    let real = Arc::new(real);
     let running = Arc::clone(&real);
     // On a task of its own, so that its namespaces are removed whatever becomes of it.
     let report = tokio::spawn(async move {

@@ -10,7 +10,7 @@ use drop_core::pod::Pod;
 use drop_core::ports::PodApi;
 use drop_core::testing::Fixture;
 use drop_kube::testing::read_pod;
-use drop_kube::{Connect, KubePods, Settings, connect};
+use drop_kube::{Connect, Index, KubePods, Settings, connect, connect_for_watches};
 use falco_event::Namespace;
 use kube::Client;
 use serde_json::{Value, json};
@@ -32,29 +32,25 @@ pub(crate) struct Real {
 impl Real {
     /// The cluster that `FALCO_DROP_TEST_KUBECONFIG` names.
     pub(crate) async fn connect(stem: &str) -> Self {
-        Self::with(stem, Settings::default()).await
-    }
-
-    pub(crate) async fn with(stem: &str, settings: Settings) -> Self {
-        let path = std::env::var_os("FALCO_DROP_TEST_KUBECONFIG");
-        let path = path.filter(|path| !path.is_empty()).map(Into::into);
-        assert!(
-            path.is_some(),
-            "FALCO_DROP_TEST_KUBECONFIG must name a kubeconfig with all rights"
-        );
-        let client = connect(&Connect {
-            kubeconfig: path,
-            context: None,
-        })
-        .await
-        .unwrap();
+        let client = connect(&kubeconfig()).await.unwrap();
         Self {
-            pods: KubePods::new(client.clone(), settings),
+            pods: KubePods::new(client.clone(), Settings::default()),
             client,
             stem: format!("falco-drop-{stem}-{}", std::process::id()),
             made: AtomicU32::new(0),
             namespaces: Mutex::default(),
         }
+    }
+
+    /// The same, with an index that is warm.
+    pub(crate) async fn watched(stem: &str, settings: Settings) -> Self {
+        let real = Self::connect(stem).await;
+        let index = Index::new(connect_for_watches(&kubeconfig()).await.unwrap(), &settings);
+        let kept = index.clone();
+        tokio::spawn(async move { kept.keep().await });
+        index.warm().await;
+        let pods = KubePods::new(real.client.clone(), settings).with_index(index);
+        Self { pods, ..real }
     }
 
     /// Sends a request, and gives the answer's object; none for 404.
@@ -93,6 +89,18 @@ impl Real {
             self.send("DELETE", &format!("/api/v1/namespaces/{namespace}"), None)
                 .await;
         }
+    }
+}
+
+fn kubeconfig() -> Connect {
+    let path = std::env::var_os("FALCO_DROP_TEST_KUBECONFIG").filter(|path| !path.is_empty());
+    assert!(
+        path.is_some(),
+        "FALCO_DROP_TEST_KUBECONFIG must name a kubeconfig with all rights"
+    );
+    Connect {
+        kubeconfig: path.map(Into::into),
+        context: None,
     }
 }
 

@@ -1,12 +1,17 @@
 //! The adapter over real HTTP, against the fake API server in front of a cluster in memory.
 
-#![expect(clippy::unwrap_used, reason = "functions beside the tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "functions beside the tests fail as tests do"
+)]
 
 mod changes;
 mod conformance;
 mod facts;
 mod faults;
 mod finding;
+mod index;
 
 use std::time::Duration;
 
