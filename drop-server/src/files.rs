@@ -20,8 +20,12 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
         for file in listed(path)? {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
-            files.push(File { name: file.display().to_string(), text });
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
+            files.push(File {
+                name: file.display().to_string(),
+                text,
+            });
         }
     }
     Ok(files)
@@ -32,7 +36,13 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
 /// # Errors
 /// Every mistake in them.
 pub(crate) fn parse(files: &[File]) -> Result<Policies> {
-    let sources: Vec<_> = files.iter().map(|file| Source { name: &file.name, text: &file.text }).collect();
+    let sources: Vec<_> = files
+        .iter()
+        .map(|file| Source {
+            name: &file.name,
+            text: &file.text,
+        })
+        .collect();
     Policies::parse(&sources).map_err(|wrong| anyhow::anyhow!("{wrong}"))
 }
 
@@ -44,8 +54,12 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).with_context(|| format!("policy directory `{}`", path.display()))? {
         let file = entry?.path();
-        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let hidden = file
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
         if is_yaml && !hidden && file.is_file() {
             files.push(file);
         }

@@ -47,7 +47,11 @@ impl Host {
         received: Option<Timestamp>,
     ) -> Option<impl Future<Output = Option<Outcome>> + use<>> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let (engine, active, acted) = (self.engine.clone(), self.policies.active(), Arc::clone(&self.acted));
+        let (engine, active, acted) = (
+            self.engine.clone(),
+            self.policies.active(),
+            Arc::clone(&self.acted),
+        );
         let task = self.tasks.spawn(async move {
             let decided = engine.handle(&active.policies, &alert, received).await;
             acted.notify_one();

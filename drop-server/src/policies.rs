@@ -60,7 +60,10 @@ impl Store {
     /// A store whose first generation is this.
     #[must_use]
     pub fn new(policies: Policies) -> Self {
-        Self { active: RwLock::new(Arc::new(active(policies, 1))), refused: RwLock::default() }
+        Self {
+            active: RwLock::new(Arc::new(active(policies, 1))),
+            refused: RwLock::default(),
+        }
     }
 
     pub(crate) fn active(&self) -> Arc<Active> {
@@ -70,15 +73,26 @@ impl Store {
     /// What is in force now.
     #[must_use]
     pub fn status(&self) -> Status {
-        let refused = self.refused.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Status { active: self.active().about.clone(), refused }
+        let refused = self
+            .refused
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Status {
+            active: self.active().about.clone(),
+            refused,
+        }
     }
 
     /// Puts policies in force, whole: whoever has the old ones keeps them.
     fn replace(&self, policies: Policies) {
         let next = active(policies, self.active().about.generation + 1);
         let about = &next.about;
-        tracing::info!(generation = about.generation, hash = about.hash, "new policies are in force");
+        tracing::info!(
+            generation = about.generation,
+            hash = about.hash,
+            "new policies are in force"
+        );
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         self.say(None);
     }
@@ -89,7 +103,11 @@ impl Store {
 }
 
 fn active(policies: Policies, generation: u64) -> Active {
-    let about = About { generation, hash: policies.hash().to_owned(), since: Timestamp::now() };
+    let about = About {
+        generation,
+        hash: policies.hash().to_owned(),
+        since: Timestamp::now(),
+    };
     Active { policies, about }
 }
 
@@ -114,7 +132,15 @@ impl Follower {
         let files = files::read(&paths)?;
         let policies = parse(&files, own.as_ref())?;
         let read: Reading = Ok(files);
-        Ok((Self { paths, own, judged: read.clone(), last: read }, policies))
+        Ok((
+            Self {
+                paths,
+                own,
+                judged: read.clone(),
+                last: read,
+            },
+            policies,
+        ))
     }
 
     /// Reads the files once, and puts them in force if they are new, whole and right. What is wrong changes nothing.

@@ -28,15 +28,27 @@ async fn a_shell_in_the_database_ends_with_its_pod_and_the_deployment_has_a_new_
 
     assert_eq!(post(&shim.address, &alert(&old)), 200);
     let decided = server.record();
-    assert_eq!(decided["outcome"], json!({ "is": "acted", "certain": true }), "{decided}");
+    assert_eq!(
+        decided["outcome"],
+        json!({ "is": "acted", "certain": true }),
+        "{decided}"
+    );
     assert_eq!(decided["target"]["uid"], json!(old.metadata.uid));
     let closed = server.record();
-    assert_eq!(closed["ending"], json!({ "is": "confirmed", "ours": true }), "{closed}");
+    assert_eq!(
+        closed["ending"],
+        json!({ "is": "confirmed", "ours": true }),
+        "{closed}"
+    );
 
     let new = lab.running("mysql-db", old.metadata.uid.as_deref()).await;
     assert_ne!(new.metadata.uid, old.metadata.uid);
     lab.assert_gone(&old).await;
-    assert_eq!(post(&shim.address, &alert(&old)), 200, "the same alert, once more");
+    assert_eq!(
+        post(&shim.address, &alert(&old)),
+        200,
+        "the same alert, once more"
+    );
     let again = server.record();
     assert_eq!(again["outcome"]["is"], json!("duplicate"), "{again}");
     assert!(lab.is_alive(&new).await, "the replacement is not hit");
@@ -56,7 +68,10 @@ async fn without_the_right_to_act_the_alert_is_kept_until_a_person_gives_it() {
     assert_eq!(post(&server.address, &alert(&pod)), 503);
     let refused = server.record();
     assert_eq!(refused["outcome"]["is"], json!("failed"), "{refused}");
-    assert!(refused["outcome"]["why"].as_str().unwrap().contains("forbidden"), "{refused}");
+    assert!(
+        refused["outcome"]["why"].as_str().unwrap().contains("forbidden"),
+        "{refused}"
+    );
     assert!(lab.is_alive(&pod).await);
     lab.bind(&ROLES[1..]).await;
     assert_eq!(post(&server.address, &alert(&pod)), 202);
@@ -65,14 +80,23 @@ async fn without_the_right_to_act_the_alert_is_kept_until_a_person_gives_it() {
 }
 
 fn server(account: &Account, policy: &str) -> Program {
-    Program::server(&["serve", "--listen", "127.0.0.1:0", "--policy", policy], account.kubeconfig())
+    Program::server(
+        &["serve", "--listen", "127.0.0.1:0", "--policy", policy],
+        account.kubeconfig(),
+    )
 }
 
 /// Falco's alert about this pod. Its time is the same each time it is called, so that it is the same alert.
 fn alert(pod: &k8s_openapi::api::core::v1::Pod) -> String {
     let status = pod.status.as_ref().unwrap();
     let running = &status.container_statuses.as_ref().unwrap()[0];
-    let id = running.container_id.as_ref().unwrap().split_once("://").unwrap().1;
+    let id = running
+        .container_id
+        .as_ref()
+        .unwrap()
+        .split_once("://")
+        .unwrap()
+        .1;
     let started = status.start_time.as_ref().unwrap().0.to_string();
     json!({
         "output": "Notice A shell was spawned in a container with an attached terminal", "priority": "Notice",

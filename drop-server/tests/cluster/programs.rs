@@ -22,22 +22,45 @@ impl Program {
 
     pub fn shim(sink: &str) -> Self {
         let mut command = Command::new(shim());
-        command.env("K_SINK", format!("http://{sink}/")).env("LISTENADDRESS", "127.0.0.1").env("LISTENPORT", "0");
+        command
+            .env("K_SINK", format!("http://{sink}/"))
+            .env("LISTENADDRESS", "127.0.0.1")
+            .env("LISTENPORT", "0");
         Self::start(command)
     }
 
     /// Starts it and waits until it says where it listens.
     fn start(mut command: Command) -> Self {
-        for name in ["DROP_POLICY", "PORT", "POD_NAMESPACE", "RUST_LOG", "CLOUDEVENTS_ADDRESS", "K_CE_OVERRIDES"] {
+        for name in [
+            "DROP_POLICY",
+            "PORT",
+            "POD_NAMESPACE",
+            "RUST_LOG",
+            "CLOUDEVENTS_ADDRESS",
+            "K_CE_OVERRIDES",
+        ] {
             command.env_remove(name);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let records = BufReader::new(child.stdout.take().unwrap());
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = log.find_map(|line| address(&line)).expect("the program ended before it listened");
+        let mut log = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let address = log
+            .find_map(|line| address(&line))
+            .expect("the program ended before it listened");
         // What it says from then on is for whoever reads the test's output.
         std::thread::spawn(move || log.for_each(|line| println!("{line}")));
-        Self { child, records, address }
+        Self {
+            child,
+            records,
+            address,
+        }
     }
 
     /// The next record.
@@ -49,7 +72,10 @@ impl Program {
 
     /// Asks it to end, and gives its code.
     pub fn end(&mut self) -> Option<i32> {
-        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         self.child.wait().unwrap().code()
     }
 }
@@ -65,13 +91,19 @@ fn address(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let fields = &line["fields"];
     let listening = fields["message"].as_str()?.starts_with("listening");
-    listening.then(|| fields["address"].as_str().map(str::to_owned)).flatten()
+    listening
+        .then(|| fields["address"].as_str().map(str::to_owned))
+        .flatten()
 }
 
 /// Cargo builds it beside this program, with `--workspace`.
 fn shim() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_drop-server")).with_file_name("sidekick-shim");
-    assert!(beside.exists(), "{} is not built: cargo build -p sidekick-shim", beside.display());
+    assert!(
+        beside.exists(),
+        "{} is not built: cargo build -p sidekick-shim",
+        beside.display()
+    );
     beside
 }
 
