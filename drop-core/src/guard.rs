@@ -83,6 +83,17 @@ pub enum Says {
     Wait(String),
 }
 
+impl fmt::Display for Says {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass => f.write_str("passes"),
+            Self::Note(why) => write!(f, "passes, but {why}"),
+            Self::Stop(why) => write!(f, "stops: {why}"),
+            Self::Wait(why) => write!(f, "waits: {why}"),
+        }
+    }
+}
+
 impl Verdict {
     /// Nothing against it.
     #[must_use]

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod facts;
 pub mod guard;
 pub mod identity;
+pub mod memory;
 pub mod moment;
 pub mod outcome;
 pub mod past;

@@ -1,1 +1,34 @@
-//! Skeleton.
+//! `PodApi` over kube-rs: the adapter between `drop-core` and a Kubernetes API server.
+//!
+//! [`KubePods`] is the adapter, [`connect()`] makes the client it wants. It decides nothing about pods: it finds
+//! them, reads facts, makes one change to exactly one pod, and says truthfully what is known about the end of it.
+//!
+//! ```text
+//!  find ──▶ by name: one GET        by container id or UID: one shared list (the API server cannot select by these)
+//!  facts ─▶ GETs of metadata        namespace, ReplicaSet, Job; the owner and its pods where siblings are wanted
+//!  apply ─▶ DELETE, POST eviction, PATCH      pinned to the UID in the request's own body
+//!                 │
+//!                 └─ at most 32 in flight, a deadline each, at most 3 tries ─▶ `ApiError`, and whether it may have happened
+//! ```
+//!
+//! A program that uses this crate names one `v1_3x` feature of `k8s-openapi` itself, as any program on kube-rs does
+//! (`k8s-openapi = { version = "0.29", features = ["v1_33"] }`): the oldest server it has to work with.
+
+mod caller;
+mod change;
+mod connect;
+mod convert;
+mod facts;
+mod listing;
+mod pods;
+mod request;
+mod selector;
+mod siblings;
+mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod wire;
+mod workload;
+
+pub use connect::{Connect, ConnectError, connect};
+pub use pods::{KubePods, Settings};

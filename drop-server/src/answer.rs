@@ -3,7 +3,6 @@
 //! 2xx means handled, and has an empty body: a Broker takes any other body for a broken reply and sends the event
 //! again. What cannot be told yet is 503, so that the sender keeps the alert. What can never be read is 400, 413 or 415.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,37 +16,32 @@ use hyper::body::Incoming;
 use crate::host::Host;
 
 /// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
+pub const MAX_BODY: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
-pub(crate) const BODY_WITHIN: Duration = Duration::from_secs(10);
+pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// After how many seconds a sender that honours it should try again.
 const RETRY_SECONDS: &str = "1";
 
-/// What the answers need.
-pub(crate) struct Service {
-    pub(crate) host: Arc<Host>,
-}
-
-pub(crate) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
-        (&Method::POST, _) => post(service, request).await,
+        (&Method::POST, _) => post(host, request).await,
         (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(service),
+        (&Method::GET | &Method::HEAD, "/readyz") => ready(host),
         (&Method::OPTIONS, _) => allow(StatusCode::NO_CONTENT),
         _ => allow(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
-fn ready(service: &Service) -> Response<Full<Bytes>> {
-    match service.host.ready() {
+fn ready(host: &Host) -> Response<Full<Bytes>> {
+    match host.ready() {
         Ok(()) => empty(StatusCode::OK),
         Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
-async fn post(service: &Service, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -58,7 +52,7 @@ async fn post(service: &Service, request: Request<Incoming>) -> Response<Full<By
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long".to_owned()),
     };
     match read(&head.headers, &body) {
-        Ok(delivery) => deliver(service, delivery).await,
+        Ok(delivery) => deliver(host, delivery).await,
         Err(refusal) => refuse(refusal.0, refusal.1),
     }
 }
@@ -97,9 +91,9 @@ fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
 }
 
 /// Each alert is a task of its own: a sender that hangs up changes neither the act nor its record.
-async fn deliver(service: &Service, delivery: Delivery) -> Response<Full<Bytes>> {
+async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
     let tasks: Vec<_> =
-        delivery.alerts.into_iter().map(|alert| service.host.accept(alert, delivery.received)).collect();
+        delivery.alerts.into_iter().map(|alert| host.accept(alert, delivery.received)).collect();
     let mut again = false;
     for task in tasks {
         again |= match task {

@@ -11,27 +11,28 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::answer::{self, Service};
+use crate::answer;
+use crate::host::Host;
 
 /// How long a client may take to send its headers, and how long a kept connection may be idle: hyper has one time for
 /// both. Longer than the pause between two alerts of a busy cluster, so that pooled senders keep their connection.
-pub(crate) const HEADERS_WITHIN: Duration = Duration::from_secs(60);
+pub const HEADERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Connections at a time; more wait in the listener's backlog. Each may hold one body of 1 MiB.
-pub(crate) const MAX_CONNECTIONS: usize = 1_024;
+pub const MAX_CONNECTIONS: usize = 1_024;
 
 /// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
 const MAX_HEADERS: usize = 256;
 
 /// After the first signal, how long requests in flight may take. Longer than an act's 10 s, shorter than the 30 s
 /// that Kubernetes gives a pod.
-pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why accepting failed last time may pass: too many open files, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves connections until `shutdown` resolves, then finishes the requests in flight, within [`DRAIN_WITHIN`].
-pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let accept = async {
@@ -39,7 +40,9 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, shutdown
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let connection = graceful.watch(connection(stream, Arc::clone(&service)));
+                    // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
+                    let _ = stream.set_nodelay(true);
+                    let connection = graceful.watch(connection(stream, Arc::clone(&host)));
                     tokio::spawn(async move {
                         if let Err(error) = connection.await {
                             tracing::debug!(%error, "a connection ended early");
@@ -66,11 +69,11 @@ pub(crate) async fn serve(listener: TcpListener, service: Arc<Service>, shutdown
 
 fn connection(
     stream: TcpStream,
-    service: Arc<Service>,
+    host: Arc<Host>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
     let respond = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, std::convert::Infallible>(answer::answer(&service, request).await) }
+        let host = Arc::clone(&host);
+        async move { Ok::<_, std::convert::Infallible>(answer::answer(&host, request).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

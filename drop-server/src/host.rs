@@ -11,13 +11,13 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
-pub(crate) const MAX_IN_FLIGHT: usize = 4_096;
+pub const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 
 /// The engine with its policies, and the alerts under way.
-pub(crate) struct Host {
+pub struct Host {
     engine: Engine,
     policies: Arc<Policies>,
     room: Arc<Semaphore>,
@@ -27,7 +27,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(engine: Engine, policies: Policies) -> Self {
+    pub fn new(engine: Engine, policies: Policies) -> Self {
         Self {
             engine,
             policies: Arc::new(policies),
@@ -41,7 +41,7 @@ impl Host {
     /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
     ///
     /// The future is of its outcome; none where the task has panicked.
-    pub(crate) fn accept(
+    pub fn accept(
         &self,
         alert: Alert,
         received: Option<Timestamp>,
@@ -66,12 +66,12 @@ impl Host {
     }
 
     /// Whether alerts can be handled, and why not.
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    pub fn ready(&self) -> Result<(), String> {
         if self.connected.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected to a cluster".to_owned()) }
     }
 
     /// Looks at the pods that were acted on until each is proven gone, or not. Never returns.
-    pub(crate) async fn confirm(&self) {
+    pub async fn confirm(&self) {
         loop {
             self.acted.notified().await;
             loop {
@@ -86,7 +86,7 @@ impl Host {
     }
 
     /// Waits until every alert under way has come to its end.
-    pub(crate) async fn drain(&self) {
+    pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -24,6 +24,17 @@ pub enum FieldType {
     List(ElementType),
 }
 
+impl FieldType {
+    /// The names of all fields that Falco's tables know, sorted; those that take an argument without it.
+    ///
+    /// ```
+    /// assert!(falco_event::FieldType::names().any(|name| name == "proc.aname"));
+    /// ```
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|field| field.name)
+    }
+}
+
 /// The type of a list's items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,17 +1,144 @@
-//! stub
-#[derive(Debug, Clone)]
-pub struct Condition;
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
-    True,
-    False,
-    Unknown,
+//! Falco's condition language over an alert and the live pod.
+//!
+//! A condition is text, then a [syntax tree](tree), then a [`Condition`]: its lists and macros replaced, its fields
+//! resolved and typed. It is judged in three values: what rests on a fact that was not read of the cluster is
+//! [`Truth::Unknown`]. A field that the alert does not carry is not unknown but missing, and every comparison with it
+//! is false, as in Falco.
+
+mod compile;
+mod expand;
+mod field;
+mod getopt;
+mod glob;
+mod kind;
+mod literal;
+mod nearest;
+mod parse;
+mod predicate;
+mod print;
+mod problem;
+mod program;
+mod questions;
+mod quote;
+mod reader;
+mod regex;
+mod rules;
+mod scope;
+mod source;
+mod syntax_error;
+mod traits;
+mod transform;
+pub mod tree;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use falco_event::Alert;
+
+use crate::facts::{Facts, Wants};
+
+pub use parse::{MAX_DEPTH, MAX_LENGTH};
+pub use problem::Problem;
+pub use program::Truth;
+pub use scope::Scope;
+
+/// Reads a condition's syntax. Names are not looked up.
+///
+/// ```
+/// let tree = drop_core::condition::parse("proc.name in (sh, 'bash') and not in_trusted")?;
+/// assert_eq!(tree.to_string(), r#"proc.name in (sh, "bash") and not in_trusted"#);
+/// # Ok::<(), drop_core::condition::Problem>(())
+/// ```
+///
+/// # Errors
+/// What is wrong with the syntax, or that the text is longer than [`MAX_LENGTH`] or nested deeper than [`MAX_DEPTH`].
+pub fn parse(text: &str) -> Result<tree::Expr, Problem> {
+    parse::parse(text)
 }
+
+/// A condition, ready to be judged. Clones share it.
+///
+/// ```
+/// use drop_core::condition::{Condition, Scope, Truth};
+/// use falco_event::Alert;
+///
+/// let condition = Condition::compile("alert.priority >= Warning and proc.name = sh", &Scope::default())
+///     .map_err(|mut problems| problems.remove(0))?;
+/// let alert = Alert::from_slice(
+///     br#"{"time":"2026-01-02T03:04:05Z","rule":"Shell","priority":"Critical","output_fields":{"proc.name":"sh"}}"#,
+/// )?;
+/// assert_eq!(condition.eval(&alert, None), Truth::True);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Condition(Arc<Compiled>);
+
+struct Compiled {
+    tree: tree::Expr,
+    program: program::Program,
+    wants: Wants,
+    rules: Option<BTreeSet<String>>,
+}
+
 impl Condition {
-    pub fn eval(&self, _: &falco_event::Alert, _: Option<&crate::facts::Facts>) -> Truth {
-        Truth::True
+    /// Reads a condition and resolves its names in a scope.
+    ///
+    /// # Errors
+    /// All its mistakes; at least one.
+    pub fn compile(text: &str, scope: &Scope) -> Result<Self, Vec<Problem>> {
+        let tree = parse::parse(text)?;
+        let mut problems = Vec::new();
+        let tree = expand::expand(&tree, scope, &mut problems);
+        let program = compile::compile(&tree, scope, &mut problems);
+        match program {
+            Some(program) if problems.is_empty() => Self::of(tree, program).map_err(Into::into),
+            _ => Err(problems),
+        }
     }
-    pub fn wants(&self) -> crate::facts::Wants {
-        Default::default()
+
+    fn of(tree: tree::Expr, program: program::Program) -> Result<Self, Problem> {
+        let rules = rules::rules(&tree);
+        if rules.as_ref().is_some_and(BTreeSet::is_empty) {
+            let problem = Problem::new(tree.span, "the condition can never hold: no alert is of two rules, or of none");
+            return Err(problem.expected("`or` between the rules, or one list of them"));
+        }
+        Ok(Self(Arc::new(Compiled { wants: program.wants(), rules, tree, program })))
+    }
+
+    /// Judges the condition. Without facts, the pod was not looked up yet: what needs it is unknown, what does not is settled.
+    #[must_use]
+    pub fn eval(&self, alert: &Alert, facts: Option<&Facts>) -> Truth {
+        self.0.program.eval(source::Context { alert, facts })
+    }
+
+    /// The facts beyond the pod itself that it may read.
+    #[must_use]
+    pub fn wants(&self) -> Wants {
+        self.0.wants
+    }
+
+    /// The only values of `alert.rule` under which it can be true; none: it can be true under any.
+    #[must_use]
+    pub fn rules(&self) -> Option<&BTreeSet<String>> {
+        self.0.rules.as_ref()
+    }
+
+    /// Its syntax tree, lists and macros replaced.
+    #[must_use]
+    pub fn tree(&self) -> &tree::Expr {
+        &self.0.tree
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.tree.fmt(f)
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Condition({})", self.0.tree)
     }
 }

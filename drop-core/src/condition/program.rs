@@ -1,0 +1,156 @@
+//! A compiled condition and its evaluation in three values.
+
+use super::predicate::{Predicate, compare_data};
+use super::reader::{Reader, worst};
+use super::source::{Context, Presence};
+use super::tree::{Modifier, Op};
+use crate::facts::Wants;
+
+/// What a condition came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// It rests on what was not read of the cluster.
+    Unknown,
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+}
+
+impl std::ops::Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// A condition with its names resolved; of the same shape as its tree.
+#[derive(Debug, Clone)]
+pub(crate) enum Program {
+    Or(Box<[Self]>),
+    And(Box<[Self]>),
+    Not(Box<Self>),
+    Test(Box<Test>),
+}
+
+/// A field or transformer and what is asked of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Test {
+    pub(crate) left: Reader,
+    /// All values of the left side must hold, and not one of them.
+    pub(crate) all: bool,
+    pub(crate) ask: Ask,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Ask {
+    Exists,
+    One(Predicate),
+    Many(Modifier, Box<[Predicate]>),
+    Field(Op, Reader),
+}
+
+impl Program {
+    /// Kleene's logic: what is settled without the unknown is settled. Left to right, no further than needed.
+    pub(crate) fn eval(&self, cx: Context<'_>) -> Truth {
+        match self {
+            Self::And(parts) => fold(parts, cx, Truth::False),
+            Self::Or(parts) => fold(parts, cx, Truth::True),
+            Self::Not(inner) => !inner.eval(cx),
+            Self::Test(test) => test.eval(cx).0,
+        }
+    }
+
+    pub(crate) fn wants(&self) -> Wants {
+        match self {
+            Self::And(parts) | Self::Or(parts) => {
+                parts.iter().map(Self::wants).fold(Wants::default(), Wants::union)
+            }
+            Self::Not(inner) => inner.wants(),
+            Self::Test(test) => match &test.ask {
+                Ask::Field(_, right) => test.left.wants().union(right.wants()),
+                Ask::Exists | Ask::One(_) | Ask::Many(..) => test.left.wants(),
+            },
+        }
+    }
+}
+
+fn fold(parts: &[Program], cx: Context<'_>, settles: Truth) -> Truth {
+    let mut truth = !settles;
+    for part in parts {
+        match part.eval(cx) {
+            settled if settled == settles => return settles,
+            Truth::Unknown => truth = Truth::Unknown,
+            Truth::True | Truth::False => {}
+        }
+    }
+    truth
+}
+
+impl Test {
+    /// Also whether there was anything to ask.
+    pub(crate) fn eval(&self, cx: Context<'_>) -> (Truth, Presence) {
+        match &self.ask {
+            Ask::Exists => match self.left.each(cx, &mut |_| {}) {
+                Presence::Unknown => (Truth::Unknown, Presence::Unknown),
+                presence => ((presence == Presence::Present).into(), presence),
+            },
+            Ask::One(predicate) => self.holds(cx, predicate),
+            Ask::Many(modifier, predicates) => self.count(cx, *modifier, predicates),
+            Ask::Field(op, right) => self.compare(cx, *op, right),
+        }
+    }
+
+    fn holds(&self, cx: Context<'_>, predicate: &Predicate) -> (Truth, Presence) {
+        let (mut any, mut all) = (false, true);
+        let presence = self.left.each(cx, &mut |datum| {
+            let holds = predicate.holds(&datum);
+            any |= holds;
+            all &= holds;
+        });
+        truth(presence, if self.all { all } else { any })
+    }
+
+    fn count(&self, cx: Context<'_>, modifier: Modifier, predicates: &[Predicate]) -> (Truth, Presence) {
+        let presence = self.left.each(cx, &mut |_| {});
+        let holding = predicates.iter().filter(|predicate| self.holds(cx, predicate).0 == Truth::True).count();
+        let enough = match modifier {
+            Modifier::Oneof => holding == 1,
+            Modifier::Anyof => holding > 0,
+            Modifier::Allof => holding > 0 && holding == predicates.len(),
+        };
+        truth(presence, enough)
+    }
+
+    fn compare(&self, cx: Context<'_>, op: Op, right: &Reader) -> (Truth, Presence) {
+        let (mut any, mut all) = (false, true);
+        let other = right.each(cx, &mut |_| {});
+        let presence = self.left.each(cx, &mut |left| {
+            let mut holds = false;
+            right.each(cx, &mut |right| holds |= compare_data(op, &left, &right));
+            any |= holds;
+            all &= holds;
+        });
+        truth(worst(presence, other), if self.all { all } else { any })
+    }
+}
+
+/// Every comparison with what is missing is false.
+fn truth(presence: Presence, holds: bool) -> (Truth, Presence) {
+    match presence {
+        Presence::Missing => (Truth::False, presence),
+        Presence::Unknown => (Truth::Unknown, presence),
+        Presence::Present => (holds.into(), presence),
+    }
+}

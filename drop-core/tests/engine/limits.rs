@@ -1,0 +1,77 @@
+//! Never more than allowed.
+
+use std::time::Duration;
+
+use drop_core::Outcome;
+use drop_core::guard::Guard;
+use drop_core::memory::{Call, Fault};
+use drop_core::past::ScopeKey;
+use drop_core::policy::Policies;
+use futures_executor::block_on;
+
+use crate::world::{SHELL, World, policies};
+
+fn limited(limit: &str) -> Policies {
+    policies(&SHELL.replace("mode: enforce", &format!("mode: enforce\n  limits: [{{ {limit} }}]")))
+}
+
+fn label(world: &World, policies: &Policies, pod: usize) -> (&'static str, Option<Guard>) {
+    world.cluster.advance(Duration::from_millis(1));
+    let outcome = world.handle(policies, &world.alert(&world.pods()[pod])).outcome;
+    let guard = match &outcome {
+        Outcome::Skipped { guard, .. } => Some(*guard),
+        _ => None,
+    };
+    (outcome.label(), guard)
+}
+
+#[test]
+fn each_scope_counts_pods_in_its_window() {
+    for scope in ["workload", "response", "namespace", "policy", "cluster"] {
+        let world = World::of(4);
+        let policies = limited(&format!("scope: {scope}, max: 2, per: 1m"));
+        let results: Vec<_> = (0..3).map(|pod| label(&world, &policies, pod)).collect();
+        assert_eq!(results, [("acted", None), ("acted", None), ("skipped", Some(Guard::Limit))], "{scope}");
+        world.cluster.advance(Duration::from_secs(61));
+        assert_eq!(label(&world, &policies, 0), ("acted", None), "{scope}: there is room again");
+    }
+}
+
+#[test]
+fn an_act_that_may_have_happened_counts_and_one_that_did_not_does_not() {
+    for (fault, left) in [(Fault::RequestLost, "skipped"), (Fault::NeverSent, "acted")] {
+        let world = World::of(2);
+        let policies = limited("scope: cluster, max: 1, per: 1m");
+        world.cluster.fail_next(Call::Delete, fault);
+        assert_eq!(label(&world, &policies, 0).0, "failed");
+        assert_eq!(label(&world, &policies, 1).0, left);
+    }
+}
+
+#[test]
+fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
+    let world = World::of(4);
+    let policies = limited("scope: workload, max: 1, per: 1m, onBreach: disarm");
+    assert_eq!(label(&world, &policies, 0).0, "acted");
+    assert_eq!(label(&world, &policies, 1), ("skipped", Some(Guard::Limit)));
+    world.cluster.advance(Duration::from_secs(61));
+    assert_eq!(label(&world, &policies, 2).0, "observed");
+    let scope = ScopeKey::Workload {
+        namespace: crate::world::namespace("default"), kind: "Deployment".to_owned(), name: "db".to_owned(),
+    };
+    assert!(block_on(world.engine.rearm(&scope)).unwrap());
+    assert!(!block_on(world.engine.rearm(&scope)).unwrap());
+    assert_eq!(label(&world, &policies, 3).0, "acted");
+}
+
+#[test]
+fn pods_that_were_acted_on_are_not_available_whatever_their_status_says() {
+    let world = World::of(4);
+    let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 50%"));
+    let pods = world.pods();
+    let results: Vec<_> = pods.iter().take(3).map(|pod| {
+        world.cluster.advance(Duration::from_millis(1));
+        world.handle(&policies, &world.alert(pod)).outcome.label()
+    }).collect();
+    assert_eq!(results, ["acted", "acted", "skipped"]);
+}

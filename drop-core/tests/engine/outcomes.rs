@@ -1,0 +1,172 @@
+//! One outcome per alert, and the pod that it is about.
+
+use std::time::Duration;
+
+use drop_core::Outcome;
+use drop_core::guard::Guard;
+use drop_core::outcome::Ending;
+use drop_core::policy::Mode;
+use falco_event::Timestamp;
+
+use crate::world::{SHELL, World, policies};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn drops_the_pod_once_and_proves_it_gone() {
+    let world = World::new();
+    let pod = world.pod();
+    let decided = world.handle(&policies(SHELL), &world.alert(&pod));
+    assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+    assert_eq!(decided.to_string(), format!("[Terminal shell in container] deleted {} from default because a shell", pod.name));
+    assert_eq!(world.confirm_after(2 * SECOND), 0);
+    assert_eq!(world.cluster.pod_by_uid(&pod.uid), None);
+    let closed = world.records.closed();
+    assert_eq!(closed.len(), 1);
+    assert_eq!((closed[0].id, &closed[0].ending), (decided.id, &Ending::Confirmed { ours: true }));
+    assert_eq!(world.pods().len(), 1, "the controller has replaced it");
+    assert_eq!(world.touched(), 1);
+}
+
+#[test]
+fn the_same_alert_again_is_a_duplicate_and_changes_nothing() {
+    let world = World::new();
+    let (policies, alert) = (policies(SHELL), world.alert(&world.pod()));
+    let first = world.handle(&policies, &alert);
+    world.confirm_after(2 * SECOND);
+    let second = world.handle(&policies, &alert);
+    assert_eq!(second.outcome, Outcome::Duplicate { of: first.id });
+    assert_eq!(world.touched(), 1);
+}
+
+#[test]
+fn several_alerts_for_one_pod_end_in_one_act() {
+    let world = World::new();
+    let (policies, pod) = (policies(SHELL), world.pod());
+    world.handle(&policies, &world.alert(&pod));
+    world.cluster.advance(Duration::from_millis(1));
+    let second = world.handle(&policies, &world.alert(&pod));
+    assert!(matches!(second.outcome, Outcome::Skipped { retryable: false, .. }), "{:?}", second.outcome);
+    assert_eq!(world.touched(), 1);
+}
+
+#[test]
+fn an_alert_that_no_response_matches_is_ignored_and_asks_the_cluster_nothing() {
+    let world = World::new();
+    world.cluster.fail(drop_core::memory::Call::Find, drop_core::memory::Fault::NeverSent);
+    let policies = policies(&SHELL.replace("Terminal shell in container", "Another rule"));
+    let decided = world.handle(&policies, &world.alert(&world.pod()));
+    assert_eq!(decided.outcome, Outcome::Ignored);
+    assert_eq!((decided.target, decided.responses), (None, vec![]));
+    assert_eq!(world.records.decided().len(), 1);
+}
+
+#[test]
+fn observe_decides_the_same_and_touches_nothing() {
+    let world = World::new();
+    let alert = world.alert(&world.pod());
+    let observed = world.handle(&policies(&SHELL.replace("enforce", "observe")), &alert);
+    assert_eq!(observed.outcome, Outcome::Observed);
+    assert_eq!(observed.responses[0].judgement.mode, Mode::Observe);
+    assert_eq!(world.touched(), 0);
+    let other = World::new();
+    let enforced = other.handle(&policies(SHELL), &other.alert(&other.pod()));
+    let verdicts = |decided: &drop_core::record::Decided| decided.responses[0].judgement.verdicts.clone();
+    assert_eq!(verdicts(&observed), verdicts(&enforced));
+}
+
+#[test]
+fn the_more_careful_mode_counts() {
+    let world = World::new();
+    let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      mode: observe"));
+    assert_eq!(world.handle(&policies, &world.alert(&world.pod())).outcome, Outcome::Observed);
+    assert_eq!(world.touched(), 0);
+}
+
+#[test]
+fn what_stops_a_response_is_final_and_said() {
+    let kube_system = SHELL.replace("mode: enforce", "mode: enforce\n  protect: { namespaces: [default] }");
+    let by_owner = "mode: enforce\n  protect: { workloads: [{ namespace: default, kind: Deployment, name: db }] }";
+    let by_label = "mode: enforce\n  protect: { namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: default } } }";
+    let cases = [
+        (kube_system, Guard::Protected),
+        (SHELL.replace("mode: enforce", by_owner), Guard::Protected),
+        (SHELL.replace("mode: enforce", by_label), Guard::Protected),
+        (SHELL.replace("mode: enforce", "mode: enforce\n  namespaces: [shop]"), Guard::Bounds),
+        (SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 1"), Guard::Availability),
+    ];
+    for (spec, expected) in cases {
+        let world = World::new();
+        let decided = world.handle(&policies(&spec), &world.alert(&world.pod()));
+        let Outcome::Skipped { guard, retryable, .. } = &decided.outcome else { panic!("{spec}: {:?}", decided.outcome) };
+        assert_eq!((*guard, *retryable), (expected, false), "{spec}");
+        assert_eq!(world.touched(), 0, "{spec}");
+    }
+}
+
+#[test]
+fn every_response_that_matches_runs_until_one_ends_the_pod() {
+    let world = World::new();
+    let policies = policies(
+        r#"
+  mode: enforce
+  responses:
+    - { name: away, when: pod.namespace = elsewhere, do: [delete: {}] }
+    - { name: watch, mode: observe, when: proc.name = bash, do: [delete: {}] }
+    - { name: mark, when: proc.name = bash, do: [label: { labels: { security: hit } }] }
+    - { name: end, when: proc.name = bash, do: [delete: { gracePeriodSeconds: 3 }] }
+    - { name: late, when: proc.name = bash, do: [annotate: { annotations: { a: b } }] }
+"#,
+    );
+    let decided = world.handle(&policies, &world.alert(&world.pod()));
+    let results: Vec<_> = decided.responses.iter().map(|a| (a.judgement.response.as_str(), a.result.label())).collect();
+    assert_eq!(results, [("watch", "observed"), ("mark", "acted"), ("end", "acted")]);
+    assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+}
+
+#[test]
+fn old_and_future_alerts_are_skipped_without_a_look_up() {
+    let world = World::new();
+    let (policies, pod, now) = (policies(SHELL), world.pod(), world.cluster.now());
+    let name = |fields: &mut serde_json::Value| {
+        fields["k8s.ns.name"] = "default".into();
+        fields["k8s.pod.name"] = pod.name.as_str().into();
+    };
+    let at = |offset: i64| Timestamp::from_second(now.as_second() + offset).unwrap();
+    for (offset, skipped) in [(-301, true), (-300, false), (2, false), (3, true)] {
+        let decided = world.handle(&policies, &world.alert_at(at(offset), name));
+        let age = matches!(decided.outcome, Outcome::Skipped { guard: Guard::AlertAge, retryable: false, .. });
+        assert_eq!(age, skipped, "{offset}: {:?}", decided.outcome);
+        assert_eq!(decided.target.is_none(), skipped);
+    }
+}
+
+#[test]
+fn after_a_forced_deletion_absence_proves_nothing() {
+    let world = World::new();
+    let policies = policies(&SHELL.replace("delete: {}", "delete: { gracePeriodSeconds: 0 }"));
+    world.handle(&policies, &world.alert(&world.pod()));
+    assert_eq!(world.confirm_after(SECOND), 0);
+    assert!(matches!(world.records.closed()[0].ending, Ending::Unconfirmed { .. }));
+}
+
+#[test]
+fn records_survive_json() {
+    let world = World::new();
+    world.handle(&policies(SHELL), &world.alert(&world.pod()));
+    world.confirm_after(2 * SECOND);
+    for record in world.records.all() {
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<drop_core::record::Record>(&text).unwrap(), record, "{text}");
+    }
+}
+
+#[test]
+fn text_of_an_alert_cannot_forge_a_line() {
+    let world = World::new();
+    let mut text = String::from_utf8(world.alert(&world.pod()).as_bytes().to_vec()).unwrap();
+    text = text.replace("a shell", "x\\n[rule] deleted everything \\u001b[31m\\u202e");
+    let alert = falco_event::Alert::from_slice(text.as_bytes()).unwrap();
+    let line = world.handle(&policies(SHELL), &alert).to_string();
+    assert!(line.ends_with("because x\\n[rule] deleted everything \\u{1b}[31m\\u{202e}"), "{line}");
+}

@@ -1,0 +1,108 @@
+//! One Deployment, one engine, and alerts about its pod.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drop_core::Engine;
+use drop_core::memory::{Cluster, Records, Workload};
+use drop_core::past::LocalMemory;
+use drop_core::pod::Pod;
+use drop_core::policy::{Policies, Source};
+use drop_core::record::Decided;
+use falco_event::{Alert, Namespace, PodName, Timestamp};
+use futures_executor::block_on;
+use serde_json::{Value, json};
+
+/// The policy of most tests: what is said after `spec:`, indented by two.
+pub fn policies(spec: &str) -> Policies {
+    let text = format!("apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n{spec}");
+    Policies::parse(&[Source { name: "p.yaml", text: &text }]).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+pub const SHELL: &str = r#"
+  mode: enforce
+  responses:
+    - name: shell
+      when: alert.rule = "Terminal shell in container"
+      do: [delete: {}]
+"#;
+
+pub struct World {
+    pub cluster: Cluster,
+    pub records: Records,
+    pub engine: Engine,
+}
+
+pub fn namespace(name: &str) -> Namespace {
+    Namespace::try_from(name).unwrap()
+}
+
+pub fn name(name: &str) -> PodName {
+    PodName::try_from(name).unwrap()
+}
+
+impl World {
+    /// A Deployment `db` of `replicas` pods in `default`, a minute old.
+    pub fn of(replicas: u32) -> Self {
+        let cluster = Cluster::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
+        cluster.add_namespace(&namespace("default"), &[]);
+        cluster.add_workload(Workload::deployment(namespace("default"), name("db")).label("app", "db").replicas(replicas));
+        cluster.advance(Duration::from_secs(60));
+        let records = Records::default();
+        let memory = Arc::new(LocalMemory::new(Arc::new(cluster.clone())));
+        let api = Arc::new(cluster.clone());
+        let engine = Engine::new(api, memory, Arc::new(records.clone()), Arc::new(cluster.clone()));
+        Self { cluster, records, engine }
+    }
+
+    pub fn new() -> Self {
+        Self::of(1)
+    }
+
+    pub fn pod(&self) -> Pod {
+        self.pods().remove(0)
+    }
+
+    pub fn pods(&self) -> Vec<Pod> {
+        self.cluster.pods()
+    }
+
+    pub fn handle(&self, policies: &Policies, alert: &Alert) -> Decided {
+        block_on(self.engine.handle(policies, alert, None))
+    }
+
+    /// Lets a second pass, and the engine look.
+    pub fn confirm_after(&self, by: Duration) -> usize {
+        self.cluster.advance(by);
+        block_on(self.engine.confirm()).unwrap()
+    }
+
+    /// Falco's alert about this pod, as of now.
+    pub fn alert(&self, pod: &Pod) -> Alert {
+        self.alert_with(|fields| {
+            fields["container.id"] = json!(pod.containers[0].id.to_string().get(..12));
+            fields["k8s.ns.name"] = json!(pod.namespace);
+            fields["k8s.pod.name"] = json!(pod.name);
+        })
+    }
+
+    /// An alert of now with these output fields.
+    pub fn alert_with(&self, fill: impl FnOnce(&mut Value)) -> Alert {
+        self.alert_at(self.cluster.now(), fill)
+    }
+
+    pub fn alert_at(&self, time: Timestamp, fill: impl FnOnce(&mut Value)) -> Alert {
+        let mut fields = json!({ "proc.name": "bash" });
+        fill(&mut fields);
+        let alert = json!({
+            "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall",
+            "time": time.to_string(), "output": "a shell", "output_fields": fields,
+        });
+        Alert::from_slice(alert.to_string().as_bytes()).unwrap()
+    }
+
+    /// How many changes were asked of the cluster through `PodApi`.
+    pub fn touched(&self) -> usize {
+        self.cluster.touched().len()
+    }
+}

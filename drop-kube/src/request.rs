@@ -1,0 +1,197 @@
+//! One request to the API server: its path, its media types, its body.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use falco_event::{Namespace, PodName};
+use http::{HeaderValue, Method, Request, header};
+use kube::client::Body;
+use serde::Serialize;
+
+/// Asks for nothing but the metadata of an object or of each in a list.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const METADATA_ONLY_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// One request, which can be sent more than once.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    method: Method,
+    path: String,
+    accept: &'static str,
+    content_type: &'static str,
+    body: Bytes,
+    /// How long one try may take.
+    pub(crate) try_within: Duration,
+}
+
+impl Ask {
+    /// The object itself.
+    pub(crate) fn get(path: String, try_within: Duration) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            accept: JSON,
+            content_type: JSON,
+            body: Bytes::new(),
+            try_within,
+        }
+    }
+
+    /// The object's metadata.
+    pub(crate) fn get_metadata(path: String, try_within: Duration) -> Self {
+        Self {
+            accept: METADATA_ONLY,
+            ..Self::get(path, try_within)
+        }
+    }
+
+    /// The metadata of each object in a list.
+    pub(crate) fn list_metadata(path: String, try_within: Duration) -> Self {
+        Self {
+            accept: METADATA_ONLY_LIST,
+            ..Self::get(path, try_within)
+        }
+    }
+
+    /// A change, with its options as body.
+    pub(crate) fn delete(path: String, options: &impl Serialize, try_within: Duration) -> Self {
+        Self {
+            method: Method::DELETE,
+            body: json(options),
+            ..Self::get(path, try_within)
+        }
+    }
+
+    /// A new object, or a subresource's verb.
+    pub(crate) fn post(path: String, object: &impl Serialize, try_within: Duration) -> Self {
+        Self {
+            method: Method::POST,
+            body: json(object),
+            ..Self::get(path, try_within)
+        }
+    }
+
+    /// A JSON merge patch.
+    pub(crate) fn merge_patch(path: String, patch: &impl Serialize, try_within: Duration) -> Self {
+        Self {
+            method: Method::PATCH,
+            body: json(patch),
+            content_type: MERGE_PATCH,
+            ..Self::get(path, try_within)
+        }
+    }
+
+    /// Whether the answer's body is what was asked for; of a change its status alone says that it was taken.
+    pub(crate) fn is_read(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    /// What is sent.
+    pub(crate) fn to_http(&self) -> Result<Request<Body>, http::Error> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .body(Body::from(self.body.to_vec()))?;
+        request
+            .headers_mut()
+            .insert(header::ACCEPT, HeaderValue::from_static(self.accept));
+        if !self.body.is_empty() {
+            request
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        Ok(request)
+    }
+}
+
+/// Bodies are made of strings and numbers only, which JSON can always say.
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}
+
+/// The path of a pod. Both names are DNS names by type: nothing in them can leave its segment.
+pub(crate) fn pod(namespace: &Namespace, name: &PodName) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}")
+}
+
+/// The path of all pods, or of those in a namespace.
+pub(crate) fn pods(namespace: Option<&Namespace>) -> String {
+    namespace.map_or_else(
+        || "/api/v1/pods".to_owned(),
+        |namespace| format!("/api/v1/namespaces/{namespace}/pods"),
+    )
+}
+
+/// The path of a namespace.
+pub(crate) fn namespace(name: &Namespace) -> String {
+    format!("/api/v1/namespaces/{name}")
+}
+
+/// A path with a query; empty values are left out.
+pub(crate) fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let mut whole = path.to_owned();
+    for (key, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+        whole.push(if whole.contains('?') { '&' } else { '?' });
+        whole.push_str(key);
+        whole.push('=');
+        encode(&mut whole, value);
+    }
+    whole
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn encode(whole: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            whole.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(whole, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_value_cannot_end_its_parameter() {
+        let path = with_query(
+            "/api/v1/pods",
+            &[
+                ("limit", "500"),
+                ("continue", ""),
+                ("labelSelector", "a in (b,c),d=é&x#"),
+            ],
+        );
+        assert_eq!(
+            path,
+            "/api/v1/pods?limit=500&labelSelector=a%20in%20%28b%2Cc%29%2Cd%3D%C3%A9%26x%23"
+        );
+    }
+
+    #[test]
+    fn a_request_names_what_it_takes_and_what_it_brings() {
+        let ask = Ask::merge_patch("/p".into(), &serde_json::json!({"a": 1}), Duration::ZERO);
+        let request = ask.to_http().unwrap();
+        assert_eq!((request.method(), request.uri().path()), (&Method::PATCH, "/p"));
+        assert_eq!(
+            request.headers()[header::CONTENT_TYPE],
+            "application/merge-patch+json"
+        );
+        assert_eq!(request.headers()[header::ACCEPT], "application/json");
+        let read = Ask::get_metadata("/p".into(), Duration::ZERO).to_http().unwrap();
+        assert!(
+            read.headers()[header::ACCEPT]
+                .to_str()
+                .unwrap()
+                .starts_with("application/json;as=PartialObjectMetadata;")
+        );
+        assert!(!read.headers().contains_key(header::CONTENT_TYPE));
+    }
+}

@@ -1,0 +1,83 @@
+//! A controller's selector, as the query parameter of a list.
+
+use crate::wire::{LabelSelector, Requirement, Selector};
+
+/// The selector in the API server's query form; none where it selects nothing that can be said.
+///
+/// An empty selector would select every pod of the namespace: no controller has one.
+pub(crate) fn query(selector: &Selector) -> Option<String> {
+    let terms = match selector {
+        Selector::Plain(labels) => labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect(),
+        Selector::Label(selector) => label_terms(selector)?,
+    };
+    if terms.is_empty() {
+        None
+    } else {
+        Some(terms.join(","))
+    }
+}
+
+fn label_terms(selector: &LabelSelector) -> Option<Vec<String>> {
+    let labels = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .map(|(key, value)| Some(format!("{key}={value}")));
+    let expressions = selector.match_expressions.iter().flatten().map(requirement);
+    labels.chain(expressions).collect()
+}
+
+fn requirement(requirement: &Requirement) -> Option<String> {
+    let Requirement {
+        key,
+        operator,
+        values,
+    } = requirement;
+    let values = values.as_deref().unwrap_or_default().join(",");
+    match operator.as_str() {
+        "In" => Some(format!("{key} in ({values})")),
+        "NotIn" => Some(format!("{key} notin ({values})")),
+        "Exists" => Some(key.clone()),
+        "DoesNotExist" => Some(format!("!{key}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(json: serde_json::Value) -> Option<String> {
+        query(&serde_json::from_value(json).unwrap())
+    }
+
+    #[test]
+    fn each_form_of_a_selector_is_said() {
+        let labels = serde_json::json!({"matchLabels": {"app": "web", "tier": "front"}});
+        assert_eq!(said(labels).as_deref(), Some("app=web,tier=front"));
+        let expressions = serde_json::json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+            {"key": "a", "operator": "In", "values": ["x", "y"]}, {"key": "b", "operator": "NotIn", "values": ["z"]},
+            {"key": "c", "operator": "Exists"}, {"key": "d", "operator": "DoesNotExist"}]});
+        assert_eq!(
+            said(expressions).as_deref(),
+            Some("app=web,a in (x,y),b notin (z),c,!d")
+        );
+        assert_eq!(
+            said(serde_json::json!({"app": "old"})).as_deref(),
+            Some("app=old"),
+            "a ReplicationController's"
+        );
+    }
+
+    #[test]
+    fn what_would_select_everything_or_is_not_known_is_none() {
+        assert_eq!(said(serde_json::json!({})), None);
+        assert_eq!(
+            said(serde_json::json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})),
+            None
+        );
+    }
+}

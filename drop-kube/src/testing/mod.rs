@@ -1,0 +1,37 @@
+//! A fake API server over real HTTP, in front of a cluster in memory: for tests of this crate, and of programs that
+//! use it.
+//!
+//! It speaks as much of the Kubernetes API as `drop-kube` uses, with the API server's own status bodies, and has
+//! switches for what goes wrong on the way. What happens to pods is [`drop_core::memory::Cluster`]'s business.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use drop_core::memory::{Cluster, Workload};
+//! use drop_core::ports::{By, PodApi};
+//! use drop_kube::testing::{ApiServer, Fault, Verb};
+//! use drop_kube::{KubePods, Settings};
+//!
+//! let cluster = Cluster::new("2026-03-01T12:00:00Z".parse()?);
+//! cluster.add_workload(Workload::deployment("shop".parse()?, "web".parse()?));
+//! let server = ApiServer::start(cluster.clone()).await?;
+//! let pods = KubePods::new(server.client()?, Settings::default());
+//!
+//! server.fail_next(Verb::Get, Fault::status(503));
+//! let pod = cluster.pods().remove(0);
+//! let found = pods.find(&By::Name(pod.namespace.clone(), pod.name.clone())).await?;
+//! assert_eq!(found, [pod]);
+//! assert_eq!(server.requests().len(), 2, "the first was answered with 503");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod changes;
+mod fault;
+mod objects;
+mod reply;
+mod route;
+mod server;
+
+pub use fault::{Fault, Verb};
+pub use server::{ApiServer, Received};

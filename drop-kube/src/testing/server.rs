@@ -1,0 +1,351 @@
+//! The fake API server itself: its socket, its log of requests, its faults.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use drop_core::memory::Cluster;
+use http::{Request, Response, StatusCode, Uri, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::changes::{Changed, Named};
+use super::fault::Faults;
+use super::reply::Reply;
+use super::route::Route;
+use super::{Fault, Verb, objects};
+
+/// A request that the fake API server received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// What it asks for; none where the API has no such thing.
+    pub verb: Option<Verb>,
+    /// The HTTP method.
+    pub method: String,
+    /// The path, with the query.
+    pub path: String,
+    /// `Content-Type`, or nothing.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// A fake API server on loopback. It stops when it is dropped.
+#[derive(Debug)]
+pub struct ApiServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: tokio::task::AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cluster: Cluster,
+    faults: Faults,
+    requests: Mutex<Vec<Received>>,
+    in_flight: InFlight,
+}
+
+/// Requests being answered, now and at most.
+#[derive(Debug, Default)]
+struct InFlight {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+struct Flying<'a>(&'a InFlight);
+
+impl InFlight {
+    fn one(&self) -> Flying<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Flying(self)
+    }
+}
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl ApiServer {
+    /// Serves this cluster on a free port of 127.0.0.1, on the runtime that it is called on.
+    ///
+    /// # Errors
+    /// No port can be bound.
+    pub async fn start(cluster: Cluster) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            cluster,
+            faults: Faults::default(),
+            requests: Mutex::default(),
+            in_flight: InFlight::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
+        Ok(Self {
+            address,
+            shared,
+            accepting,
+        })
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client for it that leaves retries and deadlines to its user.
+    ///
+    /// # Errors
+    /// The client's TLS cannot be set up, though it is not used.
+    pub fn client(&self) -> Result<kube::Client, kube::Error> {
+        let url = self
+            .url()
+            .parse::<Uri>()
+            .map_err(|error| kube::Error::HttpError(error.into()))?;
+        let mut config = kube::Config::new(url);
+        config.default_retry = false;
+        kube::Client::try_from(config)
+    }
+
+    /// The cluster that it serves.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.shared.cluster
+    }
+
+    /// The next such request meets this fault; several are met in order.
+    pub fn fail_next(&self, verb: Verb, fault: Fault) {
+        self.shared.faults.push(verb, fault);
+    }
+
+    /// Every such request meets this fault, until [`heal`](Self::heal).
+    pub fn fail(&self, verb: Verb, fault: Fault) {
+        self.shared.faults.last(verb, fault);
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// How many requests it was answering at one time, at most.
+    #[must_use]
+    pub fn most_in_flight(&self) -> usize {
+        self.shared.in_flight.most.load(Ordering::SeqCst)
+    }
+
+    /// Every request so far, in the order in which they were read.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Received> {
+        self.shared
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Its connections end with it.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        let service = service_fn(move |request| serve(Arc::clone(&shared), request));
+        connections.spawn(async move {
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+type Answer = Response<BoxBody<Bytes, io::Error>>;
+
+async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, io::Error> {
+    let _flying = shared.in_flight.one();
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let route = Route::of(&head.uri);
+    let verb = route.as_ref().and_then(|route| route.verb(&head.method));
+    shared.note(&head, verb, &body);
+    let metadata_only = head.headers.get(header::ACCEPT).is_some_and(is_metadata_only);
+    let fault = verb.and_then(|verb| shared.faults.take(verb));
+    match &fault {
+        Some(Fault::Answer {
+            status,
+            retry_after,
+            body,
+        }) => return answer(*status, *retry_after, body.clone()),
+        Some(Fault::Hang) => return std::future::pending().await,
+        Some(Fault::Close) => return Err(io::ErrorKind::ConnectionAborted.into()),
+        _ => {}
+    }
+    let reply = shared.carry_out(route.as_ref(), verb, &body).await;
+    let Some(mut reply) = reply else {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    };
+    if metadata_only && reply.status == 200 {
+        keep_metadata(&mut reply.body);
+    }
+    finish(fault, reply).await
+}
+
+impl Shared {
+    fn note(&self, head: &http::request::Parts, verb: Option<Verb>, body: &Bytes) {
+        let content_type = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Received {
+                verb,
+                method: head.method.to_string(),
+                path: head.uri.to_string(),
+                content_type: content_type.unwrap_or_default().to_owned(),
+                body: body.clone(),
+            });
+    }
+
+    /// The right answer; none where the cluster was told to lose it.
+    async fn carry_out(&self, route: Option<&Route>, verb: Option<Verb>, body: &Bytes) -> Option<Reply> {
+        let (Some(route), Some(verb)) = (route, verb) else {
+            return Some(Reply::no_path());
+        };
+        match (verb, route.resource.as_str(), &route.namespace, &route.name) {
+            (Verb::Get, ..) => Some(objects::get(&self.cluster, route)),
+            (Verb::List, ..) => Some(objects::list(&self.cluster, route)),
+            (Verb::Delete | Verb::Patch | Verb::Evict, "pods", Some(namespace), Some(name)) => {
+                let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+                match (Named {
+                    cluster: &self.cluster,
+                    namespace,
+                    name,
+                })
+                .change(verb, &body)
+                .await
+                {
+                    Changed::Answered(reply) => Some(reply),
+                    Changed::Unanswered => None,
+                }
+            }
+            _ => Some(Reply::no_path()),
+        }
+    }
+}
+
+/// Puts a right answer on the wire, or what the fault leaves of it.
+async fn finish(fault: Option<Fault>, reply: Reply) -> Result<Answer, io::Error> {
+    let text = reply.body.to_string();
+    match fault {
+        Some(Fault::HangAfter) => std::future::pending().await,
+        Some(Fault::CloseAfter) => Err(io::ErrorKind::ConnectionAborted.into()),
+        Some(Fault::HalfBody) => Ok(half(reply.status, &text)),
+        Some(Fault::BrokenJson) => answer(reply.status, None, first_half(&text)),
+        Some(Fault::Slow(delay)) => {
+            tokio::time::sleep(delay).await;
+            answer(reply.status, None, text)
+        }
+        Some(Fault::Answer { .. } | Fault::Hang | Fault::Close) | None => answer(reply.status, None, text),
+    }
+}
+
+fn answer(status: u16, retry_after: Option<u32>, body: String) -> Result<Answer, io::Error> {
+    let body = Full::new(Bytes::from(body))
+        .map_err(|never: Infallible| match never {})
+        .boxed();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
+    if let Some(seconds) = retry_after {
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(answer)
+}
+
+/// Announces the whole body and sends half of it.
+fn half(status: u16, text: &str) -> Answer {
+    let sent = BreaksOff {
+        left: Some(Bytes::from(first_half(text))),
+        flushed: false,
+    };
+    let mut answer = Response::new(sent.boxed());
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, text.len().into());
+    answer
+}
+
+/// A body that fails after its first piece.
+struct BreaksOff {
+    left: Option<Bytes>,
+    flushed: bool,
+}
+
+impl Body for BreaksOff {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(piece) = self.left.take() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if !self.flushed {
+            // Once more round, so that the piece is on the wire before the connection ends.
+            self.flushed = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
+    }
+}
+
+fn first_half(text: &str) -> String {
+    text.chars().take(text.chars().count() / 2).collect()
+}
+
+fn is_metadata_only(accept: &header::HeaderValue) -> bool {
+    accept
+        .to_str()
+        .is_ok_and(|accept| accept.contains("as=PartialObjectMetadata"))
+}
+
+fn keep_metadata(body: &mut Value) {
+    let keep = |object: &mut Value| {
+        if let Some(members) = object.as_object_mut() {
+            members.retain(|key, _| matches!(key.as_str(), "metadata" | "items"));
+        }
+    };
+    if let Some(items) = body.get_mut("items").and_then(Value::as_array_mut) {
+        items.iter_mut().for_each(keep);
+    }
+    keep(body);
+}

@@ -1,0 +1,158 @@
+//! What the API server sends, as far as it is read. Each member may be missing or null.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A list, one page of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct List<T> {
+    #[serde(default)]
+    pub(crate) metadata: Option<ListMeta>,
+    #[serde(default = "Option::default")]
+    pub(crate) items: Option<Vec<T>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ListMeta {
+    #[serde(rename = "continue")]
+    pub(crate) go_on: Option<String>,
+}
+
+/// Any object of which only the metadata counts.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Object {
+    pub(crate) metadata: Meta,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Meta {
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) uid: Option<String>,
+    pub(crate) creation_timestamp: Option<String>,
+    pub(crate) deletion_timestamp: Option<String>,
+    pub(crate) deletion_grace_period_seconds: Option<i64>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
+    pub(crate) owner_references: Option<Vec<OwnerReference>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct OwnerReference {
+    pub(crate) kind: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) uid: Option<String>,
+    pub(crate) controller: Option<bool>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Pod {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: Option<PodSpec>,
+    pub(crate) status: Option<PodStatus>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodSpec {
+    pub(crate) node_name: Option<String>,
+    pub(crate) service_account_name: Option<String>,
+    pub(crate) priority_class_name: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PodStatus {
+    pub(crate) phase: Option<String>,
+    pub(crate) conditions: Option<Vec<Condition>>,
+    pub(crate) init_container_statuses: Option<Vec<ContainerStatus>>,
+    pub(crate) container_statuses: Option<Vec<ContainerStatus>>,
+    pub(crate) ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Condition {
+    #[serde(rename = "type")]
+    pub(crate) type_: Option<String>,
+    pub(crate) status: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ContainerStatus {
+    pub(crate) name: Option<String>,
+    #[serde(rename = "containerID")]
+    pub(crate) container_id: Option<String>,
+    pub(crate) state: Option<ContainerState>,
+    pub(crate) last_state: Option<ContainerState>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct ContainerState {
+    pub(crate) terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Terminated {
+    #[serde(rename = "containerID")]
+    pub(crate) container_id: Option<String>,
+    pub(crate) started_at: Option<String>,
+    pub(crate) finished_at: Option<String>,
+}
+
+/// A controller, as far as it says how many pods it wants and which are its own.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Workload {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: WorkloadSpec,
+    pub(crate) status: WorkloadStatus,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct WorkloadSpec {
+    pub(crate) replicas: Option<i64>,
+    pub(crate) parallelism: Option<i64>,
+    pub(crate) selector: Option<Selector>,
+}
+
+/// Which pods are a controller's. A `ReplicationController`'s is a plain map of labels.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Selector {
+    Label(LabelSelector),
+    Plain(BTreeMap<String, String>),
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LabelSelector {
+    #[serde(default)]
+    pub(crate) match_labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub(crate) match_expressions: Option<Vec<Requirement>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Requirement {
+    pub(crate) key: String,
+    pub(crate) operator: String,
+    pub(crate) values: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct WorkloadStatus {
+    pub(crate) desired_number_scheduled: Option<i64>,
+}

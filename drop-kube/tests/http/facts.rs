@@ -1,0 +1,214 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use drop_core::facts::{Facts, Known, Siblings, Wants};
+use drop_core::memory::{Kind, Workload};
+use drop_core::pod::{Owner, Pod};
+use drop_core::ports::PodApi;
+use drop_kube::testing::{Fault, Verb};
+
+use crate::{House, shop};
+
+const ALL: Wants = Wants {
+    namespace: true,
+    owner: true,
+    siblings: true,
+};
+
+#[tokio::test]
+async fn what_is_not_wanted_is_not_read() {
+    let house = House::new().await;
+    let pod = house.pod();
+    assert_eq!(
+        house.pods.facts(pod.clone(), Wants::default()).await,
+        Facts::of(pod)
+    );
+    assert_eq!(house.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_deployment_s_pod_is_known_up_to_the_top() {
+    let house = House::new().await;
+    let pod = house.pod();
+    let facts = house.pods.facts(pod.clone(), ALL).await;
+    let labels = [("kubernetes.io/metadata.name", "shop"), ("tier", "front")];
+    let labels: BTreeMap<String, String> = labels.map(|(key, value)| (key.into(), value.into())).into();
+    assert_eq!(facts.namespace, Known::Is(labels));
+    let top = house
+        .cluster
+        .controllers()
+        .into_iter()
+        .find(|c| c.this.kind == "Deployment")
+        .unwrap()
+        .this;
+    assert_eq!(facts.owner, Known::Is(Some(top)));
+    let ready: BTreeSet<_> = house.cluster.pods().into_iter().map(|pod| pod.uid).collect();
+    assert_eq!(facts.siblings, Known::Is(Some(Siblings { desired: 2, ready })));
+    let mut asked = house.asked();
+    asked.sort();
+    let set = &pod.controller.as_ref().unwrap().name;
+    let hash = set.strip_prefix("web-").unwrap();
+    let query = "labelSelector=app%3Dweb";
+    assert!(
+        asked.contains(&"GET /api/v1/namespaces/shop".to_owned()),
+        "{asked:?}"
+    );
+    assert!(
+        asked.contains(&format!("GET /apis/apps/v1/namespaces/shop/replicasets/{set}")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.contains(&"GET /apis/apps/v1/namespaces/shop/deployments/web".to_owned()),
+        "{asked:?}"
+    );
+    assert_eq!(asked.len(), 5, "and two lists with {query} for {hash}: {asked:?}");
+}
+
+#[tokio::test]
+async fn each_kind_of_owner_is_counted_by_its_own_number() {
+    let house = House::new().await;
+    let name = |name: &str| name.parse().unwrap();
+    for (kind, top, desired) in [
+        (Kind::StatefulSet, "StatefulSet", 3),
+        (Kind::ReplicaSet, "ReplicaSet", 3),
+        (Kind::DaemonSet, "DaemonSet", 1),
+        (Kind::Job, "Job", 3),
+        (Kind::CronJob, "CronJob", 3),
+    ] {
+        let called = format!("w-{}", top.to_lowercase());
+        house
+            .cluster
+            .add_workload(Workload::new(kind, shop(), name(&called)).replicas(3));
+        let pods = house.cluster.pods_of(kind, &shop(), &name(&called));
+        let facts = house.pods.facts(pods[0].clone(), ALL).await;
+        let owner = facts.owner.value().cloned().flatten().unwrap();
+        assert_eq!((owner.kind.as_str(), owner.name.as_str()), (top, called.as_str()));
+        let ready = pods.iter().map(|pod| pod.uid.clone()).collect();
+        assert_eq!(
+            facts.siblings,
+            Known::Is(Some(Siblings { desired, ready })),
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_nothing_owns_has_no_owner_and_needs_no_request() {
+    let house = House::new().await;
+    let facts = house
+        .pods
+        .facts(
+            Pod {
+                controller: None,
+                ..house.pod()
+            },
+            Wants {
+                namespace: false,
+                ..ALL
+            },
+        )
+        .await;
+    assert_eq!((facts.owner, facts.siblings), (Known::Is(None), Known::Is(None)));
+    assert_eq!(house.asked(), Vec::<String>::new());
+}
+
+/// An owner reference is what a pod says of itself. It must not make a pod somebody's that the API server has not.
+#[tokio::test]
+async fn an_owner_that_is_not_there_owns_nothing() {
+    let house = House::new().await;
+    let real = house.pod().controller.unwrap();
+    for forged in [
+        Owner {
+            uid: "00000000-0000-0000-0000-000000000000".into(),
+            ..real.clone()
+        },
+        Owner {
+            name: "no-such".into(),
+            ..real.clone()
+        },
+        Owner {
+            name: "../../../../v1/nodes/node-1".into(),
+            ..real.clone()
+        },
+        Owner {
+            kind: "StatefulSet".into(),
+            ..real
+        },
+    ] {
+        let pod = Pod {
+            controller: Some(forged.clone()),
+            ..house.pod()
+        };
+        let facts = house.pods.facts(pod, ALL).await;
+        assert_eq!(
+            (facts.owner, facts.siblings),
+            (Known::Is(None), Known::Is(None)),
+            "{forged:?}"
+        );
+    }
+    assert!(
+        house
+            .asked()
+            .iter()
+            .all(|asked| !asked.contains("..") && !asked.contains("nodes")),
+        "{:?}",
+        house.asked()
+    );
+}
+
+#[tokio::test]
+async fn an_owner_of_a_kind_that_is_not_kubernetes_own_cannot_be_counted() {
+    let house = House::new().await;
+    let owner = Owner {
+        kind: "Set\nOfPods".into(),
+        name: "web".into(),
+        uid: "u-1".into(),
+    };
+    let facts = house
+        .pods
+        .facts(
+            Pod {
+                controller: Some(owner.clone()),
+                ..house.pod()
+            },
+            ALL,
+        )
+        .await;
+    assert_eq!(facts.owner, Known::Is(Some(owner)));
+    let why = "unavailable: the Set OfPods `web` cannot be counted: \
+               only Kubernetes' own controllers say how many pods they want";
+    assert_eq!(facts.siblings, Known::Unknown(why.into()));
+}
+
+#[tokio::test]
+async fn a_terminating_pod_is_not_ready() {
+    let house = House::new().await;
+    house.cluster.set_delays(drop_core::memory::Delays {
+        stop: drop_core::memory::Stop::IgnoresSigterm,
+        ..Default::default()
+    });
+    let pod = house.pod();
+    house
+        .cluster
+        .delete(&pod.namespace, &pod.name, Some(&pod.uid), Some(30))
+        .unwrap();
+    let facts = house.pods.facts(pod.clone(), ALL).await;
+    let siblings = facts.siblings.value().cloned().flatten().unwrap();
+    assert!(!siblings.ready.contains(&pod.uid), "{siblings:?}");
+    assert_eq!(siblings.desired, 2);
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_read_is_unknown_with_the_reason() {
+    let house = House::new().await;
+    house.server.fail(Verb::Get, Fault::status(403));
+    let facts = house.pods.facts(house.pod(), ALL).await;
+    let why = "forbidden: the API server answered 403: the fake API server was told to fail";
+    assert_eq!(facts.namespace, Known::Unknown(why.into()));
+    assert_eq!(facts.owner, Known::Unknown(why.into()));
+    assert_eq!(facts.siblings, Known::Unknown(why.into()));
+    house.server.heal();
+    house.server.fail(Verb::List, Fault::status(403));
+    let facts = house.pods.facts(house.pod(), ALL).await;
+    assert!(facts.owner.value().is_some());
+    assert_eq!(facts.siblings, Known::Unknown(why.into()));
+}

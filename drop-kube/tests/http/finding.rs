@@ -1,0 +1,175 @@
+use drop_core::memory::Workload;
+use drop_core::ports::{ApiError, By, PodApi};
+use drop_kube::Settings;
+use drop_kube::testing::{Fault, Verb};
+use falco_event::ContainerId;
+
+use crate::{House, shop};
+
+#[tokio::test]
+async fn a_name_is_one_get_and_gives_the_whole_pod() {
+    let house = House::new().await;
+    let pod = house.pod();
+    let found = house
+        .pods
+        .find(&By::Name(pod.namespace.clone(), pod.name.clone()))
+        .await;
+    assert_eq!(found, Ok(vec![pod.clone()]));
+    assert_eq!(
+        house.asked(),
+        [format!("GET /api/v1/namespaces/shop/pods/{}", pod.name)]
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_nothing_has_finds_nothing() {
+    let house = House::new().await;
+    let found = house
+        .pods
+        .find(&By::Name(shop(), "nothing".parse().unwrap()))
+        .await;
+    assert_eq!(found, Ok(vec![]));
+    let elsewhere = house
+        .pods
+        .find(&By::Name("no-such".parse().unwrap(), house.pod().name))
+        .await;
+    assert_eq!(elsewhere, Ok(vec![]));
+}
+
+/// A load balancer without an API server behind it says 404 too, and that says nothing about the pod.
+#[tokio::test]
+async fn a_proxy_s_404_is_not_the_pod_s() {
+    let house = House::new().await;
+    house.server.fail(Verb::Get, Fault::proxy(404));
+    let pod = house.pod();
+    let found = house.pods.find(&By::Name(pod.namespace, pod.name)).await;
+    let why = "answered 404 without a message of the API server";
+    assert_eq!(found, Err(ApiError::Unavailable(why.into())));
+    assert_eq!(
+        house.pods.presence(&house.target()).await,
+        Err(ApiError::Unavailable(why.into()))
+    );
+}
+
+#[tokio::test]
+async fn a_container_and_a_uid_are_found_by_pages() {
+    let mut settings = Settings::default();
+    settings.page = 2;
+    let house = House::with(settings).await;
+    house
+        .cluster
+        .add_workload(Workload::deployment("bank".parse().unwrap(), "pay".parse().unwrap()).replicas(3));
+    for pod in house.cluster.pods() {
+        let id = &pod.containers[0].id;
+        let short: ContainerId = id.as_str().get(..12).unwrap().parse().unwrap();
+        assert_eq!(
+            house.pods.find(&By::Container(id.clone())).await,
+            Ok(vec![pod.clone()])
+        );
+        assert_eq!(
+            house.pods.find(&By::Container(short)).await,
+            Ok(vec![pod.clone()])
+        );
+        assert_eq!(house.pods.find(&By::Uid(pod.uid.clone())).await, Ok(vec![pod]));
+    }
+    let first: Vec<String> = house.asked().into_iter().take(3).collect();
+    let page = |go_on| format!("GET /api/v1/pods?limit=2{go_on}");
+    assert_eq!(first, [page(""), page("&continue=2"), page("&continue=4")]);
+}
+
+#[tokio::test]
+async fn the_instance_before_the_last_restart_still_finds_its_pod() {
+    let house = House::new().await;
+    let pod = house.pod();
+    let before = pod.containers[0].id.clone();
+    house.cluster.advance(std::time::Duration::from_secs(60));
+    house
+        .cluster
+        .restart_container(&pod.uid, &pod.containers[0].name)
+        .unwrap();
+    let found = house.pods.find(&By::Container(before.clone())).await.unwrap();
+    assert_eq!(
+        (found.len(), &found[0].uid, found[0].containers.len()),
+        (1, &pod.uid, 2)
+    );
+    let ended = found[0]
+        .containers
+        .iter()
+        .find(|container| container.id == before)
+        .unwrap()
+        .ended;
+    assert_eq!(ended, Some("2026-03-01T12:01:00Z".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn where_namespaces_are_named_nothing_else_is_listed() {
+    let mut settings = Settings::default();
+    settings.namespaces = vec![shop(), "bank".parse().unwrap()];
+    let house = House::with(settings).await;
+    house.cluster.add_workload(Workload::deployment(
+        "other".parse().unwrap(),
+        "x".parse().unwrap(),
+    ));
+    let elsewhere = house
+        .cluster
+        .pods()
+        .into_iter()
+        .find(|pod| pod.namespace.as_str() == "other")
+        .unwrap();
+    assert_eq!(house.pods.find(&By::Uid(elsewhere.uid)).await, Ok(vec![]));
+    let lists = [
+        "GET /api/v1/namespaces/shop/pods?limit=500",
+        "GET /api/v1/namespaces/bank/pods?limit=500",
+    ];
+    assert_eq!(house.asked(), lists);
+}
+
+#[tokio::test]
+async fn a_storm_of_questions_makes_two_lists() {
+    let house = House::new().await;
+    let pod = house.pod();
+    let questions = (0..100).map(|n| {
+        let by = if n % 2 == 0 {
+            By::Uid(pod.uid.clone())
+        } else {
+            By::Container(pod.containers[0].id.clone())
+        };
+        let pods = house.pods.clone();
+        async move { pods.find(&by).await }
+    });
+    let answers = futures_util::future::join_all(questions).await;
+    assert!(answers.iter().all(|found| *found == Ok(vec![pod.clone()])));
+    assert!(house.asked().len() <= 2, "{:?}", house.asked());
+}
+
+#[tokio::test]
+async fn a_list_that_fails_tells_all_who_wait_for_it_and_the_next_is_tried_anew() {
+    let house = House::new().await;
+    let uid = By::Uid(house.pod().uid);
+    house.server.fail(Verb::List, Fault::status(403));
+    let (one, two) = tokio::join!(house.pods.find(&uid), house.pods.find(&uid));
+    let forbidden = "the API server answered 403: the fake API server was told to fail";
+    assert_eq!(one, Err(ApiError::Forbidden(forbidden.into())));
+    assert_eq!(two, one);
+    house.server.heal();
+    assert_eq!(house.pods.find(&uid).await, Ok(vec![house.pod()]));
+}
+
+/// The continue token of a list is good for minutes only.
+#[tokio::test]
+async fn a_list_whose_token_expired_begins_anew_once() {
+    let mut settings = Settings::default();
+    settings.page = 1;
+    let house = House::with(settings).await;
+    house
+        .server
+        .fail_next(Verb::List, Fault::Slow(std::time::Duration::ZERO));
+    house.server.fail_next(Verb::List, Fault::status(410));
+    let last = house.cluster.pods().pop().unwrap();
+    assert_eq!(house.pods.find(&By::Uid(last.uid.clone())).await, Ok(vec![last]));
+    let page = |go_on| format!("GET /api/v1/pods?limit=1{go_on}");
+    assert_eq!(
+        house.asked(),
+        [page(""), page("&continue=1"), page(""), page("&continue=1")]
+    );
+}

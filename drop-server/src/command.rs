@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Receives Falco's alerts and drops the offending pods, within the limits of a policy.
+#[derive(Debug, Parser)]
+#[command(name = "drop-server", version)]
+struct Command {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Receive alerts and act on them.
+    Serve(Serve),
+    /// Show the whole way of an alert on loopback, with a cluster in memory.
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+}
+
+/// How to serve.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A policy file, or a directory of them; may be given several times. They act side by side.
+    #[arg(long, value_name = "PATH", env = "DROP_POLICY", required = true)]
+    pub(crate) policy: Vec<PathBuf>,
+    /// The address to listen on; by default port PORT, or 8080, of every interface.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The port to listen on if --listen is not given: Knative sets it.
+    #[arg(long, env = "PORT", default_value_t = 8080, hide = true)]
+    pub(crate) port: u16,
+    /// Where the pods are.
+    #[arg(long, value_enum, default_value_t = Where::Kubernetes)]
+    pub(crate) cluster: Where,
+    /// The context of the kubeconfig, instead of its current one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The namespace of falco-drop itself, which is protected; by default that of its service account.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// Where the pods are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Where {
+    /// A Kubernetes cluster: the kubeconfig, or the service account in the cluster.
+    Kubernetes,
+    /// A cluster in memory with one workload, to try things out.
+    Memory,
+}
+
+/// How to show the way of an alert.
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The policy to show it under, instead of the demo's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// End after the first alert: with code 0 if its pod was dropped, else with code 1.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// What is wrong with the configuration, as sysexits has it (`EX_USAGE`).
+const BAD_CONFIGURATION: u8 = 64;
+
+/// Runs the program with these arguments to its end. The code is 0 when all went well, 64 when the arguments or the
+/// configuration are wrong, and 1 when something failed later.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Command::try_parse_from(arguments) {
+        Ok(command) => command,
+        Err(help_or_mistake) => {
+            // Nothing is left to say where standard output is closed.
+            let _ = help_or_mistake.print();
+            return if help_or_mistake.use_stderr() { BAD_CONFIGURATION.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    crate::run::logs();
+    let ended = match command.what {
+        What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "demo")]
+        What::Demo(options) => crate::demo::run(options).await,
+    };
+    ended.unwrap_or_else(|error| {
+        say(&error.to_string());
+        match error {
+            Failure::Configuration(_) => BAD_CONFIGURATION.into(),
+            Failure::Running(_) => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It cannot start this way.
+    Configuration(anyhow::Error),
+    /// Something it needs failed.
+    Running(anyhow::Error),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Configuration(error) | Self::Running(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+/// For people, on standard error: a diagnostic has lines of its own, which a log would fold.
+#[expect(clippy::print_stderr, reason = "the one place where the program speaks of its own end")]
+fn say(text: &str) {
+    eprintln!("drop-server: {text}");
+}

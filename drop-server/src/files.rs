@@ -1,0 +1,53 @@
+//! Policies from files: each path is a file or a directory of `*.yaml` and `*.yml`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use drop_core::policy::{Policies, Source};
+
+/// A policy file as read.
+struct File {
+    name: String,
+    text: String,
+}
+
+/// Reads every policy below these paths; they act side by side.
+///
+/// # Errors
+/// A path cannot be read, a directory holds no policy, or the policies are wrong: then every mistake is named.
+pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies> {
+    let mut files = Vec::new();
+    for path in paths {
+        for file in listed(path)? {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
+            files.push(File { name: file.display().to_string(), text });
+        }
+    }
+    parse(&files)
+}
+
+fn parse(files: &[File]) -> Result<Policies> {
+    let sources: Vec<_> = files.iter().map(|file| Source { name: &file.name, text: &file.text }).collect();
+    Policies::parse(&sources).map_err(|wrong| anyhow::anyhow!("{wrong}"))
+}
+
+/// The files of a directory in the order of their names; `..data` and the like of a mounted ConfigMap are left out.
+fn listed(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(|| format!("policy directory `{}`", path.display()))? {
+        let file = entry?.path();
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if is_yaml && !hidden && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        bail!("policy directory `{}`: no `*.yaml` file in it", path.display());
+    }
+    files.sort();
+    Ok(files)
+}

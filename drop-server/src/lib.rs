@@ -1,0 +1,23 @@
+//! The server of falco-drop: Falco's alerts over HTTP in, pods dropped, records out.
+//!
+//! [`serve()`] answers requests on a listener until it is told to stop; [`Host`] runs the engine of `drop-core` for each
+//! alert, as a task of its own; [`command`] is the command line. The server knows nothing about pods: what is done about
+//! an alert is decided in `drop-core`, and done through `drop-kube`.
+
+pub mod answer;
+mod clock;
+pub mod command;
+#[cfg(feature = "demo")]
+mod demo;
+mod edge;
+mod files;
+mod host;
+mod journal;
+mod memory;
+mod run;
+mod signals;
+
+pub use clock::SystemClock;
+pub use edge::serve;
+pub use host::Host;
+pub use journal::JsonLines;

@@ -1,0 +1,97 @@
+//! `drop-server serve`: policies, cluster, listener, and the drain at the end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use drop_core::Engine;
+use drop_core::past::LocalMemory;
+use drop_core::policy::Policies;
+use drop_core::ports::{Journal, PodApi};
+use drop_kube::{Connect, KubePods, Settings};
+use falco_event::Namespace;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::SystemClock;
+use crate::command::{Failure, Serve, Where};
+use crate::host::Host;
+use crate::journal::JsonLines;
+use crate::signals::Stop;
+
+/// Where Kubernetes tells a pod its namespace.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// How long alerts under way may still take once the connections have ended.
+const TASKS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Logs go to standard error as lines of JSON, so that nothing an alert says can forge one; records go to standard output.
+pub(crate) fn logs() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Fails only where a subscriber is set already, and then that one is right.
+    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Serves until a signal.
+pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
+    let policies = load(&options).map_err(Failure::Configuration)?;
+    let address = options.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
+    let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
+    let api = cluster(&options).await.map_err(Failure::Configuration)?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"));
+    let listener = listener.map_err(Failure::Running)?;
+    let (journal, writer) = JsonLines::start(std::io::stdout()).context("journal").map_err(Failure::Running)?;
+    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), policies));
+    tracing::info!(%address, "listening; limits hold for this process alone");
+    let aborted = tokio::select! {
+        () = until_drained(listener, Arc::clone(&host), &stop) => false,
+        () = stop.abort.cancelled() => true,
+    };
+    drop(host);
+    if aborted {
+        return Err(Failure::Running(anyhow!("ended at once by a second signal; alerts in flight are unfinished")));
+    }
+    writer.finish();
+    Ok(())
+}
+
+/// An engine whose memory is this process's own.
+pub(crate) fn engine(api: Arc<dyn PodApi>, journal: Arc<dyn Journal>) -> Engine {
+    let clock = Arc::new(SystemClock::default());
+    Engine::new(api, Arc::new(LocalMemory::new(clock.clone())), journal, clock)
+}
+
+async fn until_drained(listener: TcpListener, host: Arc<Host>, stop: &Stop) {
+    let confirming = tokio::spawn({
+        let host = Arc::clone(&host);
+        async move { host.confirm().await }
+    });
+    crate::edge::serve(listener, Arc::clone(&host), stop.drain.cancelled()).await;
+    if tokio::time::timeout(TASKS_WITHIN, host.drain()).await.is_err() {
+        tracing::warn!("alerts were still under way after {} s", TASKS_WITHIN.as_secs());
+    }
+    confirming.abort();
+}
+
+fn load(options: &Serve) -> anyhow::Result<Policies> {
+    let policies = crate::files::policies(&options.policy)?;
+    let own = options.namespace.clone().or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
+    Ok(match own {
+        Some(own) => {
+            let own = Namespace::try_from(own.trim()).context("the namespace of falco-drop itself")?;
+            policies.protect_also(own)
+        }
+        None => policies,
+    })
+}
+
+async fn cluster(options: &Serve) -> anyhow::Result<Arc<dyn PodApi>> {
+    match options.cluster {
+        Where::Memory => Ok(Arc::new(crate::memory::start()?)),
+        Where::Kubernetes => {
+            let connect = Connect { context: options.context.clone(), ..Connect::default() };
+            Ok(Arc::new(KubePods::connect(&connect, Settings::default()).await?))
+        }
+    }
+}

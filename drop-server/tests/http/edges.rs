@@ -1,0 +1,119 @@
+//! Senders that hang up, drip or go silent; the drain at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use drop_core::facts::{Facts, Wants};
+use drop_core::memory::Cluster;
+use drop_core::pod::Pod;
+use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+
+use crate::stage::{Stage, alert, answer, request, soon};
+
+/// An API that panics.
+pub struct Broken;
+
+#[async_trait]
+impl PodApi for Broken {
+    async fn find(&self, _: &By) -> Result<Vec<Pod>, ApiError> {
+        panic!("for the test")
+    }
+    async fn facts(&self, pod: Pod, _: Wants) -> Facts {
+        Facts::of(pod)
+    }
+    async fn apply(&self, _: &Target, _: &Change, _: Duration) -> Result<(), ApplyError> {
+        Ok(())
+    }
+    async fn presence(&self, _: &Target) -> Result<Presence, ApiError> {
+        Ok(Presence::Gone)
+    }
+}
+
+/// The cluster, whose changes wait until the test lets them through.
+struct Held {
+    cluster: Cluster,
+    arrived: Arc<Semaphore>,
+    let_through: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl PodApi for Held {
+    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+        self.cluster.find(by).await
+    }
+    async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+        self.cluster.facts(pod, wants).await
+    }
+    async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+        self.arrived.add_permits(1);
+        let _held = self.let_through.acquire().await;
+        self.cluster.apply(target, change, within).await
+    }
+    async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+        self.cluster.presence(target).await
+    }
+}
+
+/// A stage whose changes are held: it, what tells that one has arrived, and what lets it through.
+async fn held() -> (Stage, Arc<Semaphore>, Arc<Semaphore>) {
+    let (arrived, let_through) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (a, l) = (Arc::clone(&arrived), Arc::clone(&let_through));
+    let stage = Stage::over(move |cluster| Arc::new(Held { cluster, arrived: a, let_through: l })).await;
+    (stage, arrived, let_through)
+}
+
+#[tokio::test]
+async fn a_sender_that_hangs_up_during_the_act_changes_nothing() {
+    let (stage, arrived, let_through) = held().await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&request("content-type: application/json\r\n", alert(&stage.pod()).as_bytes())).await.unwrap();
+    soon(arrived.acquire()).await.unwrap().forget();
+    drop(stream);
+    let_through.add_permits(1);
+    soon(stage.host.drain()).await;
+    assert_eq!((stage.touched(), stage.outcomes()), (1, vec!["acted"]));
+}
+
+#[tokio::test]
+async fn the_drain_finishes_what_is_under_way_and_accepts_nothing_new() {
+    let (stage, arrived, let_through) = held().await;
+    let mut stream = stage.connect().await;
+    stream.write_all(&request("content-type: application/json\r\n", alert(&stage.pod()).as_bytes())).await.unwrap();
+    soon(arrived.acquire()).await.unwrap().forget();
+    stage.stop.cancel();
+    let_through.add_permits(1);
+    assert_eq!(soon(answer(&mut stream)).await.status, 202);
+    soon(stage.server).await.unwrap();
+    assert!(tokio::net::TcpStream::connect(stage.address).await.is_err());
+}
+
+#[tokio::test]
+async fn two_deliveries_at_a_time_are_one_act() {
+    let (stage, arrived, let_through) = held().await;
+    let body = alert(&stage.pod());
+    let mut first = stage.connect().await;
+    first.write_all(&request("content-type: application/json\r\n", body.as_bytes())).await.unwrap();
+    soon(arrived.acquire()).await.unwrap().forget();
+    assert_eq!(stage.falco(&body).await.status, 503, "while the first is under way nobody can tell");
+    let_through.add_permits(1);
+    assert_eq!(soon(answer(&mut first)).await.status, 202);
+    assert_eq!(stage.falco(&body).await.status, 202);
+    assert_eq!((stage.touched(), stage.outcomes()), (1, vec!["skipped", "acted", "duplicate"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_connection_and_a_slow_body_are_ended() {
+    let stage = Stage::new().await;
+    let mut silent = stage.connect().await;
+    let mut buffer = Vec::new();
+    silent.read_to_end(&mut buffer).await.unwrap();
+    assert!(buffer.is_empty() || buffer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&buffer));
+
+    let mut slow = stage.connect().await;
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    assert_eq!(answer(&mut slow).await.status, 408);
+    assert_eq!(stage.outcomes().len(), 0);
+}

@@ -1,0 +1,5 @@
+//! The HTTP edge over loopback, on the cluster in memory: what a request gets, and what becomes of its alert.
+
+mod answers;
+mod edges;
+mod stage;

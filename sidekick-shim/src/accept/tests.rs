@@ -1,0 +1,120 @@
+//! Connections in memory, on a clock that is moved by waiting for it.
+
+use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::Instant;
+
+use super::*;
+
+/// Serves the other end of the returned stream with a service that reads the body and answers 200.
+fn client() -> (DuplexStream, GracefulShutdown) {
+    let (client, server) = duplex(1 << 16);
+    let graceful = GracefulShutdown::new();
+    let service = service_fn(|request: Request<Incoming>| async {
+        let _ = request.into_body().collect().await;
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    tokio::spawn(connection(TokioIo::new(server), service, graceful.watcher()));
+    (client, graceful)
+}
+
+async fn read_to_end(client: &mut DuplexStream) -> String {
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+/// Reads until the text has come; more than it is kept.
+async fn read_until(client: &mut DuplexStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let mut buffer = [0; 1024];
+        let count = client.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "closed after `{text}`");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_whole_header_is_cut_off() {
+    for sent in ["", "POST / HTTP/1.1\r\nHost: a\r\n"] {
+        let (mut client, _graceful) = client();
+        let start = Instant::now();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        read_to_end(&mut client).await;
+        assert_eq!(
+            start.elapsed().as_secs(),
+            HEADER_DEADLINE.as_secs(),
+            "after `{sent}`"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_over_the_limit_is_refused() {
+    let (mut client, _graceful) = client();
+    let header = format!("POST / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(HEADER_BYTES));
+    client.write_all(header.as_bytes()).await.unwrap();
+    assert!(read_to_end(&mut client).await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_http_is_refused() {
+    let (mut client, _graceful) = client();
+    client
+        .write_all(b"\x16\x03\x01 TLS to a plain port\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(read_to_end(&mut client).await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_to_be_told_to_go_on_is_told() {
+    let (mut client, _graceful) = client();
+    let header = b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    client.write_all(header).await.unwrap();
+    assert_eq!(
+        read_until(&mut client, "\r\n\r\n").await,
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
+    client.write_all(b"{}").await.unwrap();
+    assert!(
+        read_until(&mut client, "\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 OK\r\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_connection_serves_many_requests_and_is_kept_between_them() {
+    let (mut client, _graceful) = client();
+    for _ in 0..3 {
+        client
+            .write_all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+            .await
+            .unwrap();
+        assert!(
+            read_until(&mut client, "\r\n\r\n")
+                .await
+                .starts_with("HTTP/1.1 200 OK\r\n")
+        );
+        tokio::time::sleep(HEADER_DEADLINE - Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_finishes_the_request_in_flight_and_closes() {
+    let (mut client, graceful) = client();
+    client
+        .write_all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{")
+        .await
+        .unwrap();
+    let drained = tokio::spawn(graceful.shutdown());
+    tokio::task::yield_now().await;
+    client.write_all(b"}").await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    drained.await.unwrap();
+}

@@ -1,0 +1,258 @@
+//! The front: what Falco, probes and scrapers get for an answer.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use falco_event::{ReadError, read_all};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body;
+use tokio::time::{Instant, timeout};
+
+use crate::metrics::{Lost, METRICS_TYPE, Metrics};
+use crate::observer::Observer;
+use crate::printable::Printable;
+use crate::queue::{Full, Queue};
+
+/// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
+pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+
+/// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.
+pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the answer to a body is held back for room in the queue. A slow answer is the only thing that slows Falco
+/// down, and it holds up all of Falco's outputs; at 2 s Falco complains.
+pub(crate) const FULL_DELAY: Duration = Duration::from_secs(1);
+
+/// How many of a body's mistakes are kept and named; the rest are counted.
+const MISTAKES: usize = 5;
+
+/// What answers a request; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+type Answer = Response<http_body_util::Full<Bytes>>;
+
+impl Front {
+    /// Answers one request. Every request has an answer: what goes wrong is said in its status and in the log,
+    /// since Falco looks at neither.
+    pub(crate) async fn answer<B>(self, request: Request<B>) -> Answer
+    where
+        B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let method = request.method().clone();
+        match (method, request.uri().path()) {
+            (Method::POST, _) => self.take(request.into_body()).await,
+            (Method::GET | Method::HEAD, "/ping") => text(StatusCode::OK, "pong\n"),
+            (Method::GET | Method::HEAD, "/healthz" | "/readyz") => {
+                typed("application/json", r#"{"status": "ok"}"#)
+            }
+            (Method::GET | Method::HEAD, "/metrics") => {
+                typed(METRICS_TYPE, self.metrics.text(&self.queue.room()))
+            }
+            (method, path) => self.not_allowed(&method, path),
+        }
+    }
+
+    async fn take<B>(&self, body: B) -> Answer
+    where
+        B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        match read(body).await {
+            Ok(bytes) => self.queue_all(&bytes).await.answer(),
+            Err(unread) => {
+                self.metrics.rejected(1);
+                tracing::warn!(reason = unread.text(), "a request was refused");
+                unread.answer()
+            }
+        }
+    }
+
+    /// Queues every alert of a body that can be read and that there is room for, in their order.
+    async fn queue_all(&self, bytes: &[u8]) -> Taken {
+        let deadline = Instant::now() + FULL_DELAY;
+        let mut taken = Taken::default();
+        for read in read_all(bytes) {
+            taken.total += 1;
+            match read {
+                Err(error) => taken.refuse(error),
+                Ok(alert) => match self.queue.room_for(&alert, deadline).await {
+                    Ok(place) => {
+                        taken.queued += 1;
+                        // Before the sender sees it: the hops of an alert are seen in their order.
+                        self.observer.accepted(&alert);
+                        place.fill(alert);
+                    }
+                    Err(Full) => taken.full += 1,
+                },
+            }
+        }
+        self.count(&taken);
+        taken
+    }
+
+    fn count(&self, taken: &Taken) {
+        self.metrics.accepted(taken.queued);
+        if taken.refused + taken.full == 0 {
+            return;
+        }
+        self.metrics.rejected(taken.refused + taken.full);
+        for (number, error) in &taken.mistakes {
+            tracing::warn!(number, of = taken.total, %error, "an alert was refused");
+        }
+        if taken.full > 0 {
+            self.metrics.lost(Lost::QueueFull, taken.full);
+            let room = self.queue.room();
+            tracing::error!(
+                lost = taken.full,
+                queued = room.alerts(),
+                bytes = room.bytes(),
+                "the queue is full: alerts were lost"
+            );
+        }
+    }
+
+    fn not_allowed(&self, method: &Method, path: &str) -> Answer {
+        self.metrics.rejected(1);
+        tracing::warn!(method = %Printable(method.as_str()), path = %Printable(path), "a request was refused: not POST");
+        let allowed = match path {
+            "/ping" | "/healthz" | "/readyz" | "/metrics" => "GET, HEAD, POST",
+            _ => "POST",
+        };
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "alerts are sent with POST\n");
+        answer
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static(allowed));
+        answer
+    }
+}
+
+/// What became of the alerts of one body.
+#[derive(Default)]
+struct Taken {
+    total: u64,
+    queued: u64,
+    refused: u64,
+    full: u64,
+    /// The first mistakes, with the number of their alert, counted from 1.
+    mistakes: Vec<(u64, ReadError)>,
+}
+
+impl Taken {
+    fn refuse(&mut self, error: ReadError) {
+        self.refused += 1;
+        if self.mistakes.len() < MISTAKES {
+            self.mistakes.push((self.total, error));
+        }
+    }
+
+    /// 200 with an empty body if all are queued (Falco may be set to print a body). Lost for want of room is 503,
+    /// since a sender that looks at it can come again; else what cannot be read makes it 400.
+    fn answer(&self) -> Answer {
+        if self.full > 0 {
+            let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, self.report());
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return answer;
+        }
+        if self.refused > 0 {
+            return text(StatusCode::BAD_REQUEST, self.report());
+        }
+        Response::new(http_body_util::Full::default())
+    }
+
+    fn report(&self) -> String {
+        let Self {
+            total,
+            queued,
+            refused,
+            full,
+            mistakes,
+        } = self;
+        let mut report = format!("{queued} of {total} alerts accepted\n");
+        for (number, error) in mistakes {
+            // Writing to a String does not fail.
+            let _ = writeln!(report, "alert {number}: {error}");
+        }
+        if *refused > MISTAKES as u64 {
+            let _ = writeln!(report, "{refused} alerts refused in all");
+        }
+        if *full > 0 {
+            let _ = writeln!(report, "{full} alerts not accepted: the queue is full");
+        }
+        report
+    }
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unread {
+    TooLarge,
+    TooSlow,
+    BrokeOff,
+}
+
+impl Unread {
+    fn text(self) -> &'static str {
+        match self {
+            Self::TooLarge => "the body is larger than 1 MiB",
+            Self::TooSlow => "the body did not arrive within 5 s",
+            Self::BrokeOff => "the body broke off",
+        }
+    }
+
+    /// The connection is closed with it: the rest of the body would be read as the next request.
+    fn answer(self) -> Answer {
+        let status = match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BrokeOff => StatusCode::BAD_REQUEST,
+        };
+        let mut answer = text(status, format!("{}\n", self.text()));
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+}
+
+/// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all.
+async fn read<B>(body: B) -> Result<Bytes, Unread>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    if body.size_hint().lower() > BODY_BYTES as u64 {
+        return Err(Unread::TooLarge);
+    }
+    match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Ok(Err(_)) => Err(Unread::BrokeOff),
+        Err(_) => Err(Unread::TooSlow),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = typed("text/plain; charset=utf-8", body);
+    *answer.status_mut() = status;
+    answer
+}
+
+fn typed(media_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(http_body_util::Full::new(body.into()));
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

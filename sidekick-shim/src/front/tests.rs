@@ -1,0 +1,334 @@
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use falco_event::Alert;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::*;
+use crate::config::Bounds;
+use crate::fixture;
+use crate::queue::{Queued, queue};
+
+const ROOMY: Bounds = Bounds {
+    alerts: 1000,
+    bytes: 2 * BODY_BYTES,
+};
+
+fn front(bounds: Bounds, observer: impl Observer) -> (Front, UnboundedReceiver<Queued>) {
+    let (queue, out) = queue(bounds);
+    (
+        Front {
+            queue,
+            metrics: Arc::new(Metrics::new()),
+            observer: Arc::new(observer),
+        },
+        out,
+    )
+}
+
+fn post(body: impl Into<Bytes>) -> Request<http_body_util::Full<Bytes>> {
+    Request::post("/")
+        .body(http_body_util::Full::new(body.into()))
+        .unwrap()
+}
+
+async fn shown(answer: Answer) -> (u16, String) {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn rules(out: &mut UnboundedReceiver<Queued>) -> Vec<String> {
+    std::iter::from_fn(|| out.try_recv().ok())
+        .map(|queued| queued.alert.rule().to_owned())
+        .collect()
+}
+
+#[track_caller]
+fn counts(front: &Front, accepted: u64, rejected: u64) {
+    let text = front.metrics.text(&front.queue.room());
+    for (status, count) in [("accepted", accepted), ("rejected", rejected)] {
+        let line = format!(
+            r#"falcosecurity_falcosidekick_inputs_total{{source="requests",status="{status}"}} {count}"#
+        );
+        assert!(text.contains(&format!("{line}\n")), "`{line}` is not in\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_queued_verbatim_and_answered_with_nothing() {
+    for path in ["/", "/any/path?q", "/ping"] {
+        let (front, mut out) = front(ROOMY, ());
+        let text =
+            "{ \"rule\" : \"r\",\"priority\":\"INFO\", \"time\":\"2026-06-02T10:00:00+00:00\",\"new\":1e400}";
+        let mut request = post(text);
+        *request.uri_mut() = path.parse().unwrap();
+        assert_eq!(
+            shown(front.clone().answer(request).await).await,
+            (200, String::new()),
+            "{path}"
+        );
+        assert_eq!(out.try_recv().unwrap().alert.as_bytes(), text.as_bytes());
+        counts(&front, 1, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_alerts_in_a_body_are_several() {
+    let [a, b, c] = ["a", "b", "c"].map(fixture::text);
+    for body in [
+        format!("{a}{b}{c}"),
+        format!("{a}\n{b}\r\n{c}\n"),
+        format!("[{a},{b},{c}]"),
+    ] {
+        let (front, mut out) = front(ROOMY, ());
+        assert_eq!(shown(front.clone().answer(post(body)).await).await.0, 200);
+        assert_eq!(rules(&mut out), ["a", "b", "c"]);
+        counts(&front, 3, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_alert_among_good_ones_costs_itself_only() {
+    let (front, mut out) = front(ROOMY, ());
+    let body = format!("{}\n{{\"rule\":7}}\n{}", fixture::text("a"), fixture::text("c"));
+    let (status, text) = shown(front.clone().answer(post(body)).await).await;
+    assert_eq!(status, 400);
+    assert!(text.starts_with("2 of 3 alerts accepted\nalert 2: "), "{text}");
+    assert_eq!(rules(&mut out), ["a", "c"]);
+    counts(&front, 2, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_alert_is_refused() {
+    let no_alerts = [
+        "",
+        "  ",
+        "hello",
+        "{",
+        "null",
+        "7",
+        "\"rule\"",
+        "{}",
+        r#"{"rule":""}"#,
+        "[]",
+        "[[]]",
+        "\u{0}",
+    ];
+    for body in no_alerts {
+        let (front, mut out) = front(ROOMY, ());
+        let (status, text) = shown(front.clone().answer(post(body)).await).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(
+            text.starts_with("0 of 1 alerts accepted\nalert 1: "),
+            "{body}: {text}"
+        );
+        assert_eq!(rules(&mut out), [""; 0]);
+        counts(&front, 0, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_mistakes_the_first_are_named() {
+    let (front, _out) = front(ROOMY, ());
+    let (status, text) = shown(front.clone().answer(post("{}\n".repeat(100))).await).await;
+    assert_eq!(status, 400);
+    assert_eq!(text.lines().count(), 1 + MISTAKES + 1, "{text}");
+    assert!(text.ends_with("100 alerts refused in all\n"), "{text}");
+    counts(&front, 0, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_methods_are_told_what_is_allowed() {
+    let cases = [
+        ("GET", "/", "POST"),
+        ("PUT", "/x", "POST"),
+        ("DELETE", "/ping", "GET, HEAD, POST"),
+        ("BREW", "/", "POST"),
+    ];
+    for (method, path, allowed) in cases {
+        let (front, _out) = front(ROOMY, ());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(http_body_util::Empty::<Bytes>::new())
+            .unwrap();
+        let answer = front.clone().answer(request).await;
+        assert_eq!(answer.status(), 405, "{method} {path}");
+        assert_eq!(answer.headers()[ALLOW], allowed);
+        counts(&front, 0, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_and_scrapers_are_answered() {
+    let cases = [
+        ("/ping", "pong\n"),
+        ("/healthz", r#"{"status": "ok"}"#),
+        ("/readyz", r#"{"status": "ok"}"#),
+    ];
+    let (front, _out) = front(ROOMY, ());
+    for (path, body) in cases {
+        let request = Request::get(path)
+            .body(http_body_util::Empty::<Bytes>::new())
+            .unwrap();
+        assert_eq!(
+            shown(front.clone().answer(request).await).await,
+            (200, body.to_owned())
+        );
+    }
+    front.clone().answer(post(fixture::text("a"))).await;
+    let request = Request::get("/metrics")
+        .body(http_body_util::Empty::<Bytes>::new())
+        .unwrap();
+    let (status, text) = shown(front.clone().answer(request).await).await;
+    assert_eq!(status, 200);
+    // A family's series have no order.
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    insta::assert_snapshot!(lines.join("\n"));
+    counts(&front, 1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
+    let padded = |size: usize| {
+        format!(
+            "{}{}",
+            fixture::text("a"),
+            " ".repeat(size - fixture::text("a").len())
+        )
+    };
+    let (front, _out) = front(ROOMY, ());
+    assert_eq!(front.clone().answer(post(padded(BODY_BYTES))).await.status(), 200);
+    let answer = front.clone().answer(post(padded(BODY_BYTES + 1))).await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()[CONNECTION]),
+        (413, &HeaderValue::from_static("close"))
+    );
+    counts(&front, 1, 1);
+}
+
+/// A body that comes in pieces and then ends in a given way.
+struct Pieces {
+    left: usize,
+    end: Poll<Option<Result<Frame<Bytes>, std::io::Error>>>,
+    announced: Option<u64>,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if self.left > 0 {
+            self.left -= 1;
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 1024])))));
+        }
+        std::mem::replace(&mut self.end, Poll::Pending)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.announced
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_grows_hangs_or_breaks_is_ended() {
+    let broken = || Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())));
+    let cases = [
+        ("grows", 2000, Poll::Pending, None, 413, 0),
+        ("announces too much", 0, Poll::Pending, Some(1 << 30), 413, 0),
+        ("hangs", 1, Poll::Pending, Some(2048), 408, 5),
+        ("breaks", 1, broken(), None, 400, 0),
+    ];
+    for (name, left, end, announced, status, seconds) in cases {
+        let (front, _out) = front(ROOMY, ());
+        let start = Instant::now();
+        let request = Request::post("/").body(Pieces { left, end, announced }).unwrap();
+        assert_eq!(front.clone().answer(request).await.status(), status, "{name}");
+        assert_eq!(start.elapsed().as_secs(), seconds, "{name}");
+        counts(&front, 0, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_delays_the_answer_and_then_says_what_is_lost() {
+    let (front, mut out) = front(
+        Bounds {
+            alerts: 2,
+            bytes: 2 * BODY_BYTES,
+        },
+        (),
+    );
+    let body = ["a", "b", "c", "d"].map(fixture::text).join("\n");
+    let start = Instant::now();
+    let answer = front.clone().answer(post(body)).await;
+    assert_eq!(start.elapsed(), FULL_DELAY, "one delay for all alerts of a body");
+    assert_eq!(answer.headers()[RETRY_AFTER], "1");
+    let expected = "2 of 4 alerts accepted\n2 alerts not accepted: the queue is full\n";
+    assert_eq!(shown(answer).await, (503, expected.to_owned()));
+    assert_eq!(rules(&mut out), ["a", "b"]);
+    counts(&front, 2, 2);
+    let text = front.metrics.text(&front.queue.room());
+    assert!(
+        text.contains("sidekick_shim_dropped_total{reason=\"queue_full\"} 2\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("outputs_total{destination=\"cloudevents\",status=\"error\"} 0\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_that_comes_in_time_ends_the_delay() {
+    let (front, mut out) = front(
+        Bounds {
+            alerts: 1,
+            bytes: 2 * BODY_BYTES,
+        },
+        (),
+    );
+    front.clone().answer(post(fixture::text("a"))).await;
+    let start = Instant::now();
+    let leaves = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(out.recv().await);
+    };
+    let (answer, ()) = tokio::join!(front.clone().answer(post(fixture::text("b"))), leaves);
+    assert_eq!(
+        (answer.status().as_u16(), start.elapsed().as_millis()),
+        (200, 300)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_observer_sees_what_is_accepted_before_the_sender_can() {
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+    impl Observer for Seen {
+        fn accepted(&self, alert: &Alert) {
+            self.0.lock().unwrap().push(alert.rule().to_owned());
+        }
+    }
+    let seen = Seen::default();
+    let (front, mut out) = front(
+        Bounds {
+            alerts: 1,
+            bytes: 2 * BODY_BYTES,
+        },
+        seen.clone(),
+    );
+    front
+        .answer(post(format!("{}{}", fixture::text("a"), fixture::text("b"))))
+        .await;
+    assert_eq!(*seen.0.lock().unwrap(), ["a"], "not what did not fit");
+    assert_eq!(rules(&mut out), ["a"]);
+}

@@ -1,0 +1,161 @@
+//! The values of variables: text in, the value or what was expected out.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::Uri;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tracing_subscriber::filter::Targets;
+
+/// The longest duration that is taken: a day. A longer one is a mistake of the unit.
+const DAY: Duration = Duration::from_hours(24);
+
+/// A value, or what was expected in its place.
+pub(crate) type Parsed<T> = Result<T, String>;
+
+pub(crate) fn ip(text: &str) -> Parsed<IpAddr> {
+    text.parse().map_err(|_| "an IP address, not a name".to_owned())
+}
+
+pub(crate) fn port(text: &str) -> Parsed<u16> {
+    text.parse()
+        .map_err(|_| "a port: a number from 0 to 65535".to_owned())
+}
+
+pub(crate) fn number(text: &str, least: usize, most: usize) -> Parsed<usize> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("a number from {least} to {most}"))
+}
+
+/// A number directly followed by `ms`, `s`, `m` or `h`; more than nothing and at most a day.
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let number: Option<u64> = text.strip_suffix(unit).and_then(|number| number.parse().ok());
+    let duration = number
+        .and_then(|number| number.checked_mul(millis))
+        .map(Duration::from_millis);
+    let fits = duration.filter(|duration| (Duration::from_millis(1)..=DAY).contains(duration));
+    fits.ok_or_else(|| "a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s".to_owned())
+}
+
+/// An absolute `http` or `https` URL. Credentials and a fragment would not be sent, so neither is taken.
+pub(crate) fn url(text: &str) -> Parsed<Uri> {
+    let expected = || "an absolute URL, http://... or https://...".to_owned();
+    let url = Uri::from_str(text).map_err(|_| expected())?;
+    let host = url.host().is_some_and(|host| !host.is_empty());
+    if !matches!(url.scheme_str(), Some("http" | "https")) || !host {
+        return Err(expected());
+    }
+    if url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err("a URL without credentials: they are not sent".to_owned());
+    }
+    if text.contains('#') {
+        return Err("a URL without a fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// At least one certificate as PEM text, each of which can be trusted.
+pub(crate) fn certificates(text: &str) -> Parsed<Vec<CertificateDer<'static>>> {
+    let expected = || "certificates as PEM text, not a path".to_owned();
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| expected())?;
+    let mut roots = RootCertStore::empty();
+    let usable = certificates
+        .iter()
+        .all(|certificate| roots.add(certificate.clone()).is_ok());
+    if usable && !certificates.is_empty() {
+        Ok(certificates)
+    } else {
+        Err(expected())
+    }
+}
+
+pub(crate) fn targets(text: &str) -> Parsed<Targets> {
+    text.parse().map_err(|_| {
+        "a log level (error, warn, info, debug, trace, off), or target=level,target=level".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_a_limit() {
+        let cases = [
+            ("250ms", Some(250)),
+            ("10s", Some(10_000)),
+            ("6m", Some(360_000)),
+            ("24h", Some(86_400_000)),
+            ("25h", None),
+            ("0s", None),
+            ("10", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1 s", None),
+            ("99999999999999999999s", None),
+            ("1\u{e9}", None),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(duration(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn urls_are_taken_as_they_are_or_not_at_all() {
+        let good = [
+            "http://broker/ns/default",
+            "https://sink:8443",
+            "http://[::1]:80/?a=b",
+            "HTTP://broker",
+        ];
+        for text in good {
+            assert!(url(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "broker",
+            "/path",
+            "nats://broker",
+            "http://",
+            "http:///path",
+            "http://u:p@a/",
+            "http://a b",
+            "http://a/#b",
+        ] {
+            assert!(url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_pem_text_and_at_least_one() {
+        let own = rcgen::generate_simple_self_signed(["sink".to_owned()])
+            .unwrap()
+            .cert
+            .pem();
+        assert_eq!(certificates(&format!("{own}{own}")).unwrap().len(), 2);
+        for text in [
+            "",
+            "/etc/certs/ca.crt",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            assert!(certificates(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The shim as a whole: the front and the sender with the queue between them, from start to drained.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use falco_event::cloudevents;
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::accept::accept;
+use crate::config::Config;
+use crate::front::{BODY_DEADLINE, FULL_DELAY, Front};
+use crate::metrics::{Lost, Metrics};
+use crate::observer::Observer;
+use crate::queue::{Room, queue};
+use crate::sender::{Sender, Way};
+use crate::sink::HttpSink;
+use crate::tls::TrustError;
+
+/// How long requests that were there before the drain get: as long as the slowest that is answered needs.
+const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
+
+/// A shim that is ready to be served.
+pub struct Shim {
+    config: Config,
+    sink: HttpSink,
+    observer: Arc<dyn Observer>,
+}
+
+impl Shim {
+    /// A shim with this configuration, whose hops `observer` sees; `()` sees none.
+    ///
+    /// # Errors
+    /// The sink is an `https` URL and there is no certificate authority to trust it by.
+    pub fn new(config: Config, observer: impl Observer) -> Result<Self, TrustError> {
+        let sink = HttpSink::new(&config)?;
+        Ok(Self {
+            config,
+            sink,
+            observer: Arc::new(observer),
+        })
+    }
+}
+
+impl fmt::Debug for Shim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shim")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a shim ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Alerts that were accepted and neither delivered nor given up. Those of them whose request was in flight may have arrived.
+    pub unsent: usize,
+}
+
+/// Serves `listener` until `drain` is ready: then it closes the listener, answers the requests in flight, sends what is
+/// queued and returns. It returns earlier at the drain deadline of its configuration, or when `abort` is ready.
+///
+/// Sockets and signals come from outside: [`signals`](crate::signals) makes both futures of SIGTERM and SIGINT, and a
+/// program that never aborts passes [`std::future::pending`]. An alert answered 200 is in memory only, so what is not
+/// sent at the end is lost: it is counted, logged, and in [`Ended::unsent`]. Dropping the future ends everything at once,
+/// without that count.
+///
+/// See the [crate](crate#in-another-program) for an example.
+pub async fn serve(
+    listener: TcpListener,
+    shim: Shim,
+    drain: impl Future<Output = ()>,
+    abort: impl Future<Output = ()>,
+) -> Ended {
+    let Shim {
+        config,
+        sink,
+        observer,
+    } = shim;
+    announce(&listener, &config);
+    let metrics = Arc::new(Metrics::new());
+    let (queue, fresh) = queue(config.queue);
+    let room = queue.room();
+    let way = Way {
+        sink,
+        envelope: cloudevents::Sender::default().with_overrides(config.overrides),
+        observer: Arc::clone(&observer),
+    };
+    let sender = Sender::new(way, Arc::clone(&metrics), config.retry_for, fresh);
+    let front = Front {
+        queue,
+        metrics: Arc::clone(&metrics),
+        observer,
+    };
+    let draining = CancellationToken::new();
+    let drain = async {
+        drain.await;
+        tracing::info!(queued = room.alerts(), "draining");
+        draining.cancel();
+    };
+    // The front owns the queue's end: when it is done the queue is closed, and the sender ends once it is empty.
+    let all = async { tokio::join!(serve_front(listener, front, drain), sender.run()) };
+    let deadline = async {
+        draining.cancelled().await;
+        tokio::time::sleep(config.drain_deadline).await;
+    };
+    tokio::select! {
+        _ = all => {}
+        () = deadline => tracing::error!("the drain deadline is over"),
+        () = abort => tracing::error!("aborted"),
+    }
+    end(&room, &metrics)
+}
+
+async fn serve_front(listener: TcpListener, front: Front, drain: impl Future<Output = ()>) {
+    let service = service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    accept(listener, service, drain, FRONT_GRACE).await;
+}
+
+fn announce(listener: &TcpListener, config: &Config) {
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
+    let address = listener
+        .local_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    tracing::info!(%address, sink = %config.sink, "listening");
+}
+
+fn end(room: &Room, metrics: &Metrics) -> Ended {
+    let unsent = room.alerts();
+    if unsent > 0 {
+        metrics.lost(Lost::Shutdown, unsent as u64);
+        tracing::error!(
+            unsent,
+            bytes = room.bytes(),
+            "ended with alerts unsent: they are lost"
+        );
+    } else {
+        tracing::info!("ended with every alert sent");
+    }
+    Ended { unsent }
+}
