@@ -12,7 +12,9 @@ fn shared(name: &str) -> String {
 
 /// Falco's tests put every blank in the place of every other.
 fn with_other_blanks(input: &str) -> impl Iterator<Item = String> {
-    [" ", "\n", "\t", "  ", "\r\n"].into_iter().map(|blank| input.replace(' ', blank))
+    [" ", "\n", "\t", "  ", "\r\n"]
+        .into_iter()
+        .map(|blank| input.replace(' ', blank))
 }
 
 #[test]
@@ -42,7 +44,12 @@ fn falco_accepts_and_rejects_the_same() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {seen:?}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {seen:?}:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

@@ -37,7 +37,9 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let accept = async {
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
@@ -62,7 +64,10 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
         () = shutdown => {}
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some connections did not end within {} s", DRAIN_WITHIN.as_secs());
     }
 }

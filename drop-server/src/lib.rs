@@ -14,6 +14,7 @@ mod files;
 mod host;
 mod journal;
 mod memory;
+mod policies;
 mod run;
 mod signals;
 
@@ -21,3 +22,4 @@ pub use clock::SystemClock;
 pub use edge::serve;
 pub use host::Host;
 pub use journal::JsonLines;
+pub use policies::{About, Follower, Status, Store};

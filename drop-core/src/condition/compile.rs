@@ -13,11 +13,6 @@ use super::source::Source;
 use super::transform;
 use super::tree::{At, Check, Expr, Field, Modifier, Node, Op, Operand, Right, Test};
 
-/// Finds the mistakes in an expression.
-pub(crate) fn check(expr: &Expr, scope: &Scope, problems: &mut Vec<Problem>) {
-    compile(expr, scope, problems);
-}
-
 /// The program of an expression; none if it has mistakes, which are added to the problems.
 pub(crate) fn compile(expr: &Expr, scope: &Scope, problems: &mut Vec<Problem>) -> Option<Program> {
     match &expr.value {
@@ -61,12 +56,21 @@ impl Compiler<'_> {
     fn test(self, test: &Test) -> Result<Compiled, Vec<Problem>> {
         let side = self.side(&test.left.value, &test.left.span)?;
         let Check::Compare { op, modifier, right } = &test.check else {
-            return Ok(Compiled { left: side.reader, all: false, ask: Ask::Exists });
+            return Ok(Compiled {
+                left: side.reader,
+                all: false,
+                ask: Ask::Exists,
+            });
         };
         allowed(op, side.of, test.left.span.start)?;
         let ask = match &right.value {
             Right::Operand(operand) => self.other_field(op, &side, operand, &right.span)?,
-            value => literals(op, *modifier, side.of, &At::new(right.span.clone(), value.clone()))?,
+            value => literals(
+                op,
+                *modifier,
+                side.of,
+                &At::new(right.span.clone(), value.clone()),
+            )?,
         };
         let every = matches!(side.of, Type { list: true, .. }) && op.value == Op::In;
         Ok(compiled(side.reader, op.value, every, ask))
@@ -76,9 +80,10 @@ impl Compiler<'_> {
     pub(crate) fn side(self, operand: &Operand, span: &Range<usize>) -> Result<Side, Vec<Problem>> {
         match operand {
             Operand::Field(field) => self.field(field, span),
-            Operand::Val(_, Some(_)) => {
-                Err(vec![Problem::new(span.clone(), "`val(…)` takes no argument behind its parenthesis")])
-            }
+            Operand::Val(_, Some(_)) => Err(vec![Problem::new(
+                span.clone(),
+                "`val(…)` takes no argument behind its parenthesis",
+            )]),
             Operand::Val(field, None) => self.field(field, span),
             Operand::Call(call) => transform::call(self, call, span),
         }
@@ -87,20 +92,38 @@ impl Compiler<'_> {
     fn field(self, field: &Field, span: &Range<usize>) -> Result<Side, Vec<Problem>> {
         let Resolved { source, of, traits } = resolve(field, span, self.scope)?;
         let has = |letter| traits.is_some_and(|traits| traits.has(letter));
-        Ok(Side { reader: Reader::Field(source, of.kind), of, left_only: has('L'), plain_only: has('T') })
+        Ok(Side {
+            reader: Reader::Field(source, of.kind),
+            of,
+            left_only: has('L'),
+            plain_only: has('T'),
+        })
     }
 
-    fn other_field(self, op: &At<Op>, left: &Side, right: &Operand, span: &Range<usize>) -> Result<Ask, Vec<Problem>> {
+    fn other_field(
+        self,
+        op: &At<Op>,
+        left: &Side,
+        right: &Operand,
+        span: &Range<usize>,
+    ) -> Result<Ask, Vec<Problem>> {
         let side = self.side(right, span)?;
         let refuse = |why: String| Err(vec![Problem::new(span.clone(), why)]);
         if side.left_only {
             return refuse("this field can only stand on the left side".to_owned());
         }
         if op.value == Op::Regex || left.of.kind == Kind::Network {
-            return refuse(format!("`{op}` of {} takes no other field on its right side", left.of.name()));
+            return refuse(format!(
+                "`{op}` of {} takes no other field on its right side",
+                left.of.name()
+            ));
         }
         if left.of.list != side.of.list || !left.of.kind.compares_with(side.of.kind) {
-            return refuse(format!("the left side is {} and the right side is {}", left.of.name(), side.of.name()));
+            return refuse(format!(
+                "the left side is {} and the right side is {}",
+                left.of.name(),
+                side.of.name()
+            ));
         }
         Ok(Ask::Field(op.value, side.reader))
     }
@@ -117,15 +140,25 @@ fn compiled(left: Reader, op: Op, every: bool, ask: Ask) -> Compiled {
     match left {
         Reader::Field(Source::Ends { keys, .. }, kind) => {
             let differs = op == Op::Ne;
-            Compiled { left: Reader::Field(Source::Ends { keys, whole: differs }, kind), all: differs, ask }
+            Compiled {
+                left: Reader::Field(Source::Ends { keys, whole: differs }, kind),
+                all: differs,
+                ask,
+            }
         }
-        left => Compiled { left, all: every, ask },
+        left => Compiled {
+            left,
+            all: every,
+            ask,
+        },
     }
 }
 
 fn allowed(op: &At<Op>, of: Type, _left: usize) -> Result<(), Problem> {
     if matches!(op.value, Op::Bcontains | Op::Bstartswith) {
-        let why = format!("`{op}` compares bytes, and an alert carries none: Falco prints buffers as text or in base64, cut at 1 KiB");
+        let why = format!(
+            "`{op}` compares bytes, and an alert carries none: Falco prints buffers as text or in base64, cut at 1 KiB"
+        );
         return Err(Problem::new(op.span.clone(), why).expected("`contains` or `startswith` on the text"));
     }
     let operators = of.operators();
@@ -138,7 +171,12 @@ fn allowed(op: &At<Op>, of: Type, _left: usize) -> Result<(), Problem> {
 }
 
 /// The right side is one value, a list or a priority.
-fn literals(op: &At<Op>, modifier: Option<Modifier>, of: Type, right: &At<Right>) -> Result<Ask, Vec<Problem>> {
+fn literals(
+    op: &At<Op>,
+    modifier: Option<Modifier>,
+    of: Type,
+    right: &At<Right>,
+) -> Result<Ask, Vec<Problem>> {
     match (&right.value, modifier) {
         (Right::Value(literal), _) => {
             not_ordered(op, of, right)?;
@@ -150,7 +188,10 @@ fn literals(op: &At<Op>, modifier: Option<Modifier>, of: Type, right: &At<Right>
             Ok(Ask::One(question(op.value, of.kind, Asked::One(&text))?))
         }
         (Right::List(items), None) => {
-            let texts: Vec<_> = items.iter().map(|item| At::new(item.span.clone(), item.value.text.as_str())).collect();
+            let texts: Vec<_> = items
+                .iter()
+                .map(|item| At::new(item.span.clone(), item.value.text.as_str()))
+                .collect();
             Ok(Ask::One(question(op.value, of.kind, Asked::Any(&texts))?))
         }
         (Right::List(items), Some(modifier)) => {
@@ -163,7 +204,10 @@ fn literals(op: &At<Op>, modifier: Option<Modifier>, of: Type, right: &At<Right>
             if !problems.is_empty() {
                 return Err(problems);
             }
-            Ok(Ask::Many(modifier, good.into_iter().filter_map(Result::ok).collect()))
+            Ok(Ask::Many(
+                modifier,
+                good.into_iter().filter_map(Result::ok).collect(),
+            ))
         }
         // an unknown list was reported where names are replaced
         (Right::Named(_) | Right::Operand(_), _) => Err(Vec::new()),
@@ -173,7 +217,10 @@ fn literals(op: &At<Op>, modifier: Option<Modifier>, of: Type, right: &At<Right>
 /// After an ordering operator the grammar takes numbers; a priority is no number.
 fn not_ordered(op: &At<Op>, of: Type, right: &At<Right>) -> Result<(), Problem> {
     if of.kind == Kind::Priority && matches!(op.value, Op::Lt | Op::Le | Op::Gt | Op::Ge) {
-        return Err(Problem::new(right.span.clone(), "a priority is compared by its name").expected("a priority such as `Warning`"));
+        return Err(
+            Problem::new(right.span.clone(), "a priority is compared by its name")
+                .expected("a priority such as `Warning`"),
+        );
     }
     Ok(())
 }

@@ -14,9 +14,16 @@ pub(crate) const MAX_DEPTH: usize = 250;
 /// The expression without names. A name that means nothing is a problem and stays.
 pub(crate) fn expand(expr: &Expr, scope: &Scope, problems: &mut Vec<Problem>) -> Expr {
     let mut left = MAX_PARTS;
-    let expanded = Expander { scope, problems, left: &mut left }.expr(expr, 0);
+    let expanded = Expander {
+        scope,
+        problems,
+        left: &mut left,
+    }
+    .expr(expr, 0);
     if left == 0 {
-        let message = format!("the condition is too large once its names are replaced: at most {MAX_PARTS} parts, {MAX_DEPTH} deep");
+        let message = format!(
+            "the condition is too large once its names are replaced: at most {MAX_PARTS} parts, {MAX_DEPTH} deep"
+        );
         problems.push(Problem::new(expr.span.clone(), message));
     }
     expanded
@@ -69,7 +76,12 @@ impl Expander<'_> {
             *self.left = 0;
             return place.clone();
         }
-        let mut all = |parts: &[Expr]| parts.iter().map(|part| self.placed(part, place, depth + 1)).collect();
+        let mut all = |parts: &[Expr]| {
+            parts
+                .iter()
+                .map(|part| self.placed(part, place, depth + 1))
+                .collect()
+        };
         let node = match &expr.value {
             Node::Or(parts) => Node::Or(all(parts)),
             Node::And(parts) => Node::And(all(parts)),
@@ -82,26 +94,43 @@ impl Expander<'_> {
 
     fn unknown_macro(&self, name: &str, expr: &Expr) -> Problem {
         let problem = if self.scope.list(name).is_some() {
-            Problem::new(expr.span.clone(), format!("{} is a list, and stands alone where a condition should", Shown(name)))
+            Problem::new(
+                expr.span.clone(),
+                format!(
+                    "{} is a list, and stands alone where a condition should",
+                    Shown(name)
+                ),
+            )
         } else {
             Problem::new(expr.span.clone(), format!("no such macro: {}", Shown(name)))
         };
-        problem.nearest(nearest(name, self.scope.macro_names())).expected("a field and an operator, or a macro of this policy")
+        problem
+            .nearest(nearest(name, self.scope.macro_names()))
+            .expected("a field and an operator, or a macro of this policy")
     }
 
     fn test(&mut self, test: &Test) -> Test {
-        let Check::Compare { op, modifier, right } = &test.check else { return test.clone() };
+        let Check::Compare { op, modifier, right } = &test.check else {
+            return test.clone();
+        };
         let value = match &right.value {
             Right::List(items) => Right::List(self.items(items)),
             Right::Named(name) => Right::List(self.list(name, right)),
             Right::Value(literal) => {
-                self.problems.extend(slip(literal, &right.span, self.scope));
+                self.problems.extend(slip(literal, &right.span, "", self.scope));
                 right.value.clone()
             }
             Right::Operand(_) | Right::Priority(_) => right.value.clone(),
         };
         let right = At::new(right.span.clone(), value);
-        Test { left: test.left.clone(), check: Check::Compare { op: op.clone(), modifier: *modifier, right } }
+        Test {
+            left: test.left.clone(),
+            check: Check::Compare {
+                op: op.clone(),
+                modifier: *modifier,
+                right,
+            },
+        }
     }
 
     fn items(&mut self, items: &[At<Literal>]) -> Vec<At<Literal>> {
@@ -113,22 +142,42 @@ impl Expander<'_> {
     fn list(&mut self, name: &str, place: &At<Right>) -> Vec<At<Literal>> {
         let Some(items) = self.scope.list(name) else {
             let problem = Problem::new(place.span.clone(), format!("no such list: {}", Shown(name)));
-            self.problems.push(problem.nearest(nearest(name, self.scope.list_names())).expected("a list of this policy or `(…)`"));
+            self.problems.push(
+                problem
+                    .nearest(nearest(name, self.scope.list_names()))
+                    .expected("a list of this policy or `(…)`"),
+            );
             return Vec::new();
         };
         self.take(items.len());
-        items.iter().map(|item| At::new(place.span.clone(), item.value.clone())).collect()
+        items
+            .iter()
+            .map(|item| At::new(place.span.clone(), item.value.clone()))
+            .collect()
     }
 }
 
 /// List items with lists replaced.
 pub(crate) fn items(items: &[At<Literal>], scope: &Scope, problems: &mut Vec<Problem>) -> Vec<At<Literal>> {
+    items_of(items, "", scope, problems)
+}
+
+/// The items of a list, which may be nearly its own name.
+pub(crate) fn items_of(
+    items: &[At<Literal>],
+    of: &str,
+    scope: &Scope,
+    problems: &mut Vec<Problem>,
+) -> Vec<At<Literal>> {
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         match scope.list(&item.value.text).filter(|_| !item.value.quoted) {
-            Some(list) => out.extend(list.iter().map(|inner| At::new(item.span.clone(), inner.value.clone()))),
+            Some(list) => out.extend(
+                list.iter()
+                    .map(|inner| At::new(item.span.clone(), inner.value.clone())),
+            ),
             None => {
-                problems.extend(slip(&item.value, &item.span, scope));
+                problems.extend(slip(&item.value, &item.span, of, scope));
                 out.push(item.clone());
             }
         }
@@ -137,25 +186,42 @@ pub(crate) fn items(items: &[At<Literal>], scope: &Scope, problems: &mut Vec<Pro
 }
 
 /// An unquoted text that is the name of a list or macro, or nearly: it may be meant as one.
-fn slip(literal: &Literal, span: &std::ops::Range<usize>, scope: &Scope) -> Option<Problem> {
+fn slip(literal: &Literal, span: &std::ops::Range<usize>, of: &str, scope: &Scope) -> Option<Problem> {
     if literal.quoted {
         return None;
     }
     let text = literal.text.as_str();
-    let name = scope.names().into_iter().find(|name| is_near(text, name))?;
-    let what = if scope.list(name).is_some() { "list" } else { "macro" };
+    let name = scope
+        .names()
+        .into_iter()
+        .find(|name| *name != of && is_near(text, name))?;
+    let what = if scope.list(name).is_some() {
+        "list"
+    } else {
+        "macro"
+    };
     let message = match name == text {
         true => format!("{} is the name of a {what}, which cannot stand here", Shown(text)),
         false => format!("{} is nearly the name of the {what} `{name}`", Shown(text)),
     };
     let problem = Problem::new(span.clone(), message);
-    Some(problem.expected(format!("`\"{}\"` in quotes if the text is meant", text.escape_debug())).nearest(Some(name)))
+    Some(
+        problem
+            .expected(format!(
+                "`\"{}\"` in quotes if the text is meant",
+                text.escape_debug()
+            ))
+            .nearest(Some(name)),
+    )
 }
 
 /// How many list items stand in a test.
 fn weight(node: &Node) -> usize {
     match node {
-        Node::Test(Test { check: Check::Compare { right, .. }, .. }) => match &right.value {
+        Node::Test(Test {
+            check: Check::Compare { right, .. },
+            ..
+        }) => match &right.value {
             Right::List(items) => items.len(),
             Right::Value(_) | Right::Named(_) | Right::Operand(_) | Right::Priority(_) => 0,
         },

@@ -44,11 +44,16 @@ const OWN: &[(&str, bool)] = &[
 
 pub(crate) fn resolve(field: &Field, span: &Range<usize>, scope: &Scope) -> Result<Resolved, Problem> {
     if let Some((name, takes_arg)) = OWN.iter().find(|(name, _)| *name == field.name) {
-        return own(name, *takes_arg, field.arg.as_deref(), scope).map_err(|why| Problem::new(span.clone(), why));
+        return own(name, *takes_arg, field.arg.as_deref(), scope)
+            .map_err(|why| Problem::new(span.clone(), why));
     }
     let key = field.to_string();
     if let Some(of) = scope.declared(&key).or_else(|| scope.declared(&field.name)) {
-        return Ok(Resolved { source: Source::Key(key.into()), of, traits: None });
+        return Ok(Resolved {
+            source: Source::Key(key.into()),
+            of,
+            traits: None,
+        });
     }
     output(field, key).map_err(|why| match why {
         Unfit::Unknown => unknown(field, span, scope),
@@ -84,12 +89,17 @@ fn own(name: &str, takes_arg: bool, arg: Option<&str>, scope: &Scope) -> Result<
         "pod.annotation" => pod(PodField::Annotation(arg.into())),
         _ => pod(PodField::NamespaceLabel(arg.into())),
     };
-    Ok(Resolved { source, of, traits: None })
+    Ok(Resolved {
+        source,
+        of,
+        traits: None,
+    })
 }
 
 /// The type of a key as declared, as Falco has it, or of no fixed type.
 fn any_key(key: &str, scope: &Scope) -> Type {
-    let falco = || field_type(key).map(|falco| typed(falco, Traits::of(key.split('[').next().unwrap_or(key))));
+    let falco =
+        || field_type(key).map(|falco| typed(falco, Traits::of(key.split('[').next().unwrap_or(key))));
     scope.declared(key).or_else(falco).unwrap_or(Kind::Any.one())
 }
 
@@ -100,12 +110,19 @@ enum Unfit {
 
 fn output(field: &Field, key: String) -> Result<Resolved, Unfit> {
     let traits = Traits::of(&field.name);
-    let falco = if traits.has('?') { Some(FieldType::String) } else { field_type(&field.name) };
+    let falco = if traits.has('?') {
+        Some(FieldType::String)
+    } else {
+        field_type(&field.name)
+    };
     let falco = falco.ok_or(Unfit::Unknown)?;
     let dotted = field.name.starts_with("evt.arg.") || field.name.starts_with("evt.rawarg.");
     match &field.arg {
         None if traits.has('r') && !dotted => {
-            return Err(Unfit::Because(format!("`{0}` needs an argument: `{0}[…]`", field.name)));
+            return Err(Unfit::Because(format!(
+                "`{0}` needs an argument: `{0}[…]`",
+                field.name
+            )));
         }
         Some(_) if !traits.has('?') && (dotted || field_type(&format!("{}[0]", field.name)).is_none()) => {
             return Err(Unfit::Because(format!("`{}` takes no argument", field.name)));
@@ -117,7 +134,11 @@ fn output(field: &Field, key: String) -> Result<Resolved, Unfit> {
         None if traits.has('a') && field.arg.is_none() => Source::EveryIndex(key.into()),
         None => Source::Key(key.into()),
     };
-    Ok(Resolved { source, of: typed(falco, traits), traits: Some(traits) })
+    Ok(Resolved {
+        source,
+        of: typed(falco, traits),
+        traits: Some(traits),
+    })
 }
 
 fn typed(falco: FieldType, traits: Traits) -> Type {
@@ -135,8 +156,13 @@ fn typed(falco: FieldType, traits: Traits) -> Type {
 }
 
 fn unknown(field: &Field, span: &Range<usize>, scope: &Scope) -> Problem {
-    let own = nearest(&field.name, OWN.iter().map(|(name, _)| *name).chain(FieldType::names()));
+    let own = nearest(
+        &field.name,
+        OWN.iter().map(|(name, _)| *name).chain(FieldType::names()),
+    );
     let declared = nearest(&field.name, scope.declared_names());
     let problem = Problem::new(span.clone(), format!("no such field: {}", Shown(&field.name)));
-    problem.nearest(declared.or(own)).expected("a field of Falco, its plugins, the envelope or the pod, or one that `spec.fields` declares")
+    problem.nearest(declared.or(own)).expected(
+        "a field of Falco, its plugins, the envelope or the pod, or one that `spec.fields` declares",
+    )
 }

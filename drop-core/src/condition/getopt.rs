@@ -26,7 +26,10 @@ pub(crate) fn read<'t>(args: &[&'t str], options: &Options<'_>, mut found: impl 
             Some(long) if long.starts_with('-') => {}
             Some(cluster) => {
                 if let Some(wants) = read_cluster(cluster, options, &mut found) {
-                    found(args.next().map_or(Found::NoValue(wants), |value| Found::Value(wants, value)));
+                    found(
+                        args.next()
+                            .map_or(Found::NoValue(wants), |value| Found::Value(wants, value)),
+                    );
                 }
             }
         }
@@ -47,7 +50,11 @@ pub(crate) enum Found<'t> {
 }
 
 /// Reads `-ntvalue` without its dash; returns the option whose value is the next argument.
-fn read_cluster<'t>(cluster: &'t str, options: &Options<'_>, found: &mut impl FnMut(Found<'t>)) -> Option<&'t str> {
+fn read_cluster<'t>(
+    cluster: &'t str,
+    options: &Options<'_>,
+    found: &mut impl FnMut(Found<'t>),
+) -> Option<&'t str> {
     let mut rest = cluster;
     while let Some(option) = rest.chars().next() {
         let (letter, after) = rest.split_at_checked(option.len_utf8())?;

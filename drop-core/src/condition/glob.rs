@@ -36,17 +36,38 @@ fn step<'p, 't>(pattern: &'p str, text: &'t str, ignore_case: bool) -> Step<'p, 
     let mut p = pattern.chars();
     let mut t = text.chars();
     let (Some(want), got) = (p.next(), t.next()) else {
-        return if text.is_empty() { Step::Done } else { Step::Differs };
+        return if text.is_empty() {
+            Step::Done
+        } else {
+            Step::Differs
+        };
     };
     let Some(got) = got else { return Step::Differs };
     let after = match want {
         '?' => Some(p.as_str()),
-        '[' => return class(p.as_str(), got, ignore_case).map_or_else(
-            // an unclosed bracket stands for itself
-            || if got == '[' { Step::Next(p.as_str(), t.as_str()) } else { Step::Differs },
-            |(hit, rest)| if hit { Step::Next(rest, t.as_str()) } else { Step::Differs },
-        ),
-        '\\' => p.next().filter(|literal| same(*literal, got, ignore_case)).map(|_| p.as_str()),
+        '[' => {
+            return class(p.as_str(), got, ignore_case).map_or_else(
+                // an unclosed bracket stands for itself
+                || {
+                    if got == '[' {
+                        Step::Next(p.as_str(), t.as_str())
+                    } else {
+                        Step::Differs
+                    }
+                },
+                |(hit, rest)| {
+                    if hit {
+                        Step::Next(rest, t.as_str())
+                    } else {
+                        Step::Differs
+                    }
+                },
+            );
+        }
+        '\\' => p
+            .next()
+            .filter(|literal| same(*literal, got, ignore_case))
+            .map(|_| p.as_str()),
         literal => same(literal, got, ignore_case).then(|| p.as_str()),
     };
     after.map_or(Step::Differs, |rest| Step::Next(rest, t.as_str()))
@@ -80,7 +101,8 @@ fn class(pattern: &str, got: char, ignore_case: bool) -> Option<(bool, &str)> {
         let (low, after) = class_char(rest)?;
         let (high, after) = range_end(after).unwrap_or((low, after));
         let within = |c: char| (low..=high).contains(&c);
-        hit |= within(got) || ignore_case && (within(got.to_ascii_lowercase()) || within(got.to_ascii_uppercase()));
+        hit |= within(got)
+            || ignore_case && (within(got.to_ascii_lowercase()) || within(got.to_ascii_uppercase()));
         rest = after;
     }
 }
@@ -129,7 +151,11 @@ pub(crate) fn path_begins(pattern: &str, path: &str) -> bool {
 
 fn component(pattern: &str, text: &str) -> bool {
     // without a wildcard Falco compares, so a backslash is one
-    if pattern.contains(['*', '?', '[']) { matches(pattern, text, false) } else { pattern == text }
+    if pattern.contains(['*', '?', '[']) {
+        matches(pattern, text, false)
+    } else {
+        pattern == text
+    }
 }
 
 #[cfg(test)]

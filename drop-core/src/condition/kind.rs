@@ -9,7 +9,10 @@ use super::tree::Op;
 pub(crate) enum Kind {
     Text,
     /// A whole number of so many bits.
-    Whole { signed: bool, bits: u8 },
+    Whole {
+        signed: bool,
+        bits: u8,
+    },
     Double,
     Bool,
     /// A port: a number, or the name of a service.
@@ -32,15 +35,27 @@ pub(crate) struct Type {
 }
 
 impl Kind {
-    pub(crate) const INT: Self = Self::Whole { signed: true, bits: 64 };
-    pub(crate) const UINT: Self = Self::Whole { signed: false, bits: 64 };
+    pub(crate) const INT: Self = Self::Whole {
+        signed: true,
+        bits: 64,
+    };
+    pub(crate) const UINT: Self = Self::Whole {
+        signed: false,
+        bits: 64,
+    };
 
     pub(crate) fn one(self) -> Type {
-        Type { kind: self, list: false }
+        Type {
+            kind: self,
+            list: false,
+        }
     }
 
     pub(crate) fn list(self) -> Type {
-        Type { kind: self, list: true }
+        Type {
+            kind: self,
+            list: true,
+        }
     }
 
     /// Whether two fields of these kinds can be compared with each other.
@@ -85,15 +100,21 @@ impl Type {
 
     /// The operators that go with it, beside `exists`.
     pub(crate) fn operators(self) -> &'static [Op] {
-        use Op::{Contains, Endswith, Eq, Ge, Glob, Gt, Icontains, Iglob, In, Intersects, Le, Lt, Ne, Pmatch, Regex, Startswith};
+        use Op::{
+            Contains, Endswith, Eq, Ge, Glob, Gt, Icontains, Iglob, In, Intersects, Le, Lt, Ne, Pmatch,
+            Regex, Startswith,
+        };
         if self.list {
             return &[In, Intersects];
         }
         match self.kind {
             Kind::Text | Kind::Any => &[
-                Eq, Ne, Lt, Le, Gt, Ge, Contains, Icontains, Startswith, Endswith, Glob, Iglob, Regex, In, Intersects, Pmatch,
+                Eq, Ne, Lt, Le, Gt, Ge, Contains, Icontains, Startswith, Endswith, Glob, Iglob, Regex, In,
+                Intersects, Pmatch,
             ],
-            Kind::Whole { .. } | Kind::Double | Kind::Port | Kind::Priority => &[Eq, Ne, Lt, Le, Gt, Ge, In, Intersects],
+            Kind::Whole { .. } | Kind::Double | Kind::Port | Kind::Priority => {
+                &[Eq, Ne, Lt, Le, Gt, Ge, In, Intersects]
+            }
             Kind::Bool | Kind::Address | Kind::Network => &[Eq, Ne, In, Intersects],
             Kind::Buffer => &[Eq, Ne, Contains, Startswith, Endswith, In, Intersects],
         }
@@ -102,12 +123,60 @@ impl Type {
 
 /// The types that a policy can give a field of its own.
 pub(crate) const DECLARABLE: &[(&str, Type)] = &[
-    ("string", Type { kind: Kind::Text, list: false }),
-    ("int", Type { kind: Kind::INT, list: false }),
-    ("uint", Type { kind: Kind::UINT, list: false }),
-    ("double", Type { kind: Kind::Double, list: false }),
-    ("bool", Type { kind: Kind::Bool, list: false }),
-    ("ip", Type { kind: Kind::Address, list: false }),
-    ("time", Type { kind: Kind::INT, list: false }),
-    ("string list", Type { kind: Kind::Text, list: true }),
+    (
+        "string",
+        Type {
+            kind: Kind::Text,
+            list: false,
+        },
+    ),
+    (
+        "int",
+        Type {
+            kind: Kind::INT,
+            list: false,
+        },
+    ),
+    (
+        "uint",
+        Type {
+            kind: Kind::UINT,
+            list: false,
+        },
+    ),
+    (
+        "double",
+        Type {
+            kind: Kind::Double,
+            list: false,
+        },
+    ),
+    (
+        "bool",
+        Type {
+            kind: Kind::Bool,
+            list: false,
+        },
+    ),
+    (
+        "ip",
+        Type {
+            kind: Kind::Address,
+            list: false,
+        },
+    ),
+    (
+        "time",
+        Type {
+            kind: Kind::INT,
+            list: false,
+        },
+    ),
+    (
+        "string list",
+        Type {
+            kind: Kind::Text,
+            list: true,
+        },
+    ),
 ];

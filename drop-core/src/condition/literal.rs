@@ -18,29 +18,55 @@ pub(crate) struct Unfit {
 
 impl Unfit {
     fn new(text: &str, is_no: &str, expected: &'static str) -> Self {
-        Self { why: format!("{} is no {is_no}", Shown(text)), expected, nearest: None }
+        Self {
+            why: format!("{} is no {is_no}", Shown(text)),
+            expected,
+            nearest: None,
+        }
     }
 }
 
 /// A whole number, in decimal: Falco refuses hexadecimal and fractions beside a field. `-1` of an unsigned type wraps.
 pub(crate) fn whole(text: &str, signed: bool, bits: u8) -> Result<i128, Unfit> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let number = text.parse::<i128>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = text
+        .parse::<i128>()
+        .ok()
+        .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let number = number.ok_or_else(|| Unfit::new(text, "whole number", "a whole number in decimal"))?;
     let all = 1_i128 << bits;
-    let (low, high) = if signed { (-all / 2, all / 2 - 1) } else { (-all / 2, all - 1) };
+    let (low, high) = if signed {
+        (-all / 2, all / 2 - 1)
+    } else {
+        (-all / 2, all - 1)
+    };
     if !(low..=high).contains(&number) {
-        let expected = if signed { "a number that the field can hold" } else { "0 or more, and a number that the field can hold" };
-        return Err(Unfit { why: format!("{} does not fit the field's {bits} bits", Shown(text)), expected, nearest: None });
+        let expected = if signed {
+            "a number that the field can hold"
+        } else {
+            "0 or more, and a number that the field can hold"
+        };
+        return Err(Unfit {
+            why: format!("{} does not fit the field's {bits} bits", Shown(text)),
+            expected,
+            nearest: None,
+        });
     }
-    Ok(if !signed && number < 0 { number + all } else { number })
+    Ok(if !signed && number < 0 {
+        number + all
+    } else {
+        number
+    })
 }
 
 pub(crate) fn boolean(text: &str) -> Result<bool, Unfit> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(Unfit { nearest: nearest(text, ["true", "false"]), ..Unfit::new(text, "truth value", "`true` or `false`") }),
+        _ => Err(Unfit {
+            nearest: nearest(text, ["true", "false"]),
+            ..Unfit::new(text, "truth value", "`true` or `false`")
+        }),
     }
 }
 
@@ -50,8 +76,15 @@ pub(crate) fn port(text: &str) -> Result<i128, Unfit> {
     }
     let found = SERVICES.iter().find(|(name, _)| *name == text);
     found.map(|(_, port)| i128::from(*port)).ok_or_else(|| {
-        let unfit = Unfit::new(text, "port", "a number from 0 to 65535, or the name of a well-known service");
-        Unfit { nearest: nearest(text, SERVICES.iter().map(|(name, _)| *name)), ..unfit }
+        let unfit = Unfit::new(
+            text,
+            "port",
+            "a number from 0 to 65535, or the name of a well-known service",
+        );
+        Unfit {
+            nearest: nearest(text, SERVICES.iter().map(|(name, _)| *name)),
+            ..unfit
+        }
     })
 }
 
@@ -91,7 +124,11 @@ const SERVICES: &[(&str, u16)] = &[
 
 /// With a dot it is IPv4, else IPv6, as Falco decides.
 pub(crate) fn address(text: &str) -> Result<IpAddr, Unfit> {
-    let parsed = if text.contains('.') { text.parse().map(IpAddr::V4) } else { text.parse().map(IpAddr::V6) };
+    let parsed = if text.contains('.') {
+        text.parse().map(IpAddr::V4)
+    } else {
+        text.parse().map(IpAddr::V6)
+    };
     let expected = if text.contains('/') {
         "one address; networks go with `fd.snet`, `fd.cnet`, `fd.lnet`, `fd.rnet` or `fd.net`"
     } else {
@@ -101,7 +138,13 @@ pub(crate) fn address(text: &str) -> Result<IpAddr, Unfit> {
 }
 
 pub(crate) fn network(text: &str) -> Result<IpNet, Unfit> {
-    let unfit = || Unfit::new(text, "network", "an address, `/` and the length of the prefix (IPv4: 0 to 32, IPv6: 1 to 128)");
+    let unfit = || {
+        Unfit::new(
+            text,
+            "network",
+            "an address, `/` and the length of the prefix (IPv4: 0 to 32, IPv6: 1 to 128)",
+        )
+    };
     let network: IpNet = text.parse().map_err(|_| unfit())?;
     match network {
         IpNet::V6(network) if network.prefix_len() == 0 => Err(unfit()),
@@ -112,7 +155,11 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Unfit> {
 pub(crate) fn priority(text: &str) -> Result<Priority, Unfit> {
     text.parse().map_err(|_| Unfit {
         nearest: nearest(text, Priority::ALL.iter().map(|priority| priority.as_str())),
-        ..Unfit::new(text, "priority", "`Emergency`, `Alert`, `Critical`, `Error`, `Warning`, `Notice`, `Informational` or `Debug`")
+        ..Unfit::new(
+            text,
+            "priority",
+            "`Emergency`, `Alert`, `Critical`, `Error`, `Warning`, `Notice`, `Informational` or `Debug`",
+        )
     })
 }
 

@@ -43,6 +43,10 @@ pub use problem::Problem;
 pub use program::Truth;
 pub use scope::Scope;
 
+pub(crate) use nearest::nearest;
+pub(crate) use problem::Shown;
+pub(crate) use scope::{check_list_name, check_macro_name};
+
 /// Reads a condition's syntax. Names are not looked up.
 ///
 /// ```
@@ -55,6 +59,26 @@ pub use scope::Scope;
 /// What is wrong with the syntax, or that the text is longer than [`MAX_LENGTH`] or nested deeper than [`MAX_DEPTH`].
 pub fn parse(text: &str) -> Result<tree::Expr, Problem> {
     parse::parse(text)
+}
+
+/// The items of the list of this name, lists among them replaced.
+pub(crate) fn expand_items(
+    items: &[tree::At<tree::Literal>],
+    of: &str,
+    scope: &Scope,
+    problems: &mut Vec<Problem>,
+) -> Vec<tree::At<tree::Literal>> {
+    expand::items_of(items, of, scope, problems)
+}
+
+/// The macros that an expression names.
+pub(crate) fn macros_in(expr: &tree::Expr) -> BTreeSet<String> {
+    match &expr.value {
+        tree::Node::Or(parts) | tree::Node::And(parts) => parts.iter().flat_map(macros_in).collect(),
+        tree::Node::Not(inner) => macros_in(inner),
+        tree::Node::Test(_) => BTreeSet::new(),
+        tree::Node::Macro(name) => [name.clone()].into(),
+    }
 }
 
 /// A condition, ready to be judged. Clones share it.
@@ -100,10 +124,18 @@ impl Condition {
     fn of(tree: tree::Expr, program: program::Program) -> Result<Self, Problem> {
         let rules = rules::rules(&tree);
         if rules.as_ref().is_some_and(BTreeSet::is_empty) {
-            let problem = Problem::new(tree.span, "the condition can never hold: no alert is of two rules, or of none");
+            let problem = Problem::new(
+                tree.span,
+                "the condition can never hold: no alert is of two rules, or of none",
+            );
             return Err(problem.expected("`or` between the rules, or one list of them"));
         }
-        Ok(Self(Arc::new(Compiled { wants: program.wants(), rules, tree, program })))
+        Ok(Self(Arc::new(Compiled {
+            wants: program.wants(),
+            rules,
+            tree,
+            program,
+        })))
     }
 
     /// Judges the condition. Without facts, the pod was not looked up yet: what needs it is unknown, what does not is settled.

@@ -23,7 +23,11 @@ fn cell(before: &[usize], last: &[usize], row: &[usize], (j, same, swapped): (us
     let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
     let replaced = at(last, j) + usize::from(!same);
     let best = replaced.min(at(last, j + 1) + 1).min(at(row, j) + 1);
-    if swapped { best.min(at(before, j - 1) + 1) } else { best }
+    if swapped {
+        best.min(at(before, j - 1) + 1)
+    } else {
+        best
+    }
 }
 
 /// The word that is nearest, if one is near: case apart, at most a third of the letters differ.
@@ -31,7 +35,11 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let limit = (word.chars().count() / 3).clamp(1, 4);
     let lower = word.to_lowercase();
     let near = |known: &'a str| Some((distance(&lower, &known.to_lowercase(), limit)?, known));
-    known.into_iter().filter_map(near).min_by_key(|(edits, known)| (*edits, known.len())).map(|(_, known)| known)
+    known
+        .into_iter()
+        .filter_map(near)
+        .min_by_key(|(edits, known)| (*edits, known.len()))
+        .map(|(_, known)| known)
 }
 
 /// Whether an unquoted item is so near a name (two edits at most, and not every letter) that it may be a slip.
@@ -46,7 +54,13 @@ mod tests {
 
     #[test]
     fn edits_are_counted() {
-        for (a, b, want) in [("", "", 0), ("a", "", 1), ("trusted", "trsuted", 1), ("abc", "cba", 2), ("kitten", "sitting", 3)] {
+        for (a, b, want) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("trusted", "trsuted", 1),
+            ("abc", "cba", 2),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(distance(a, b, 3), Some(want), "{a} {b}");
             assert_eq!(distance(b, a, 3), Some(want), "{b} {a}");
         }

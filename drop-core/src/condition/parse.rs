@@ -1,12 +1,17 @@
 //! From text to the syntax tree.
-#![expect(clippy::wildcard_enum_match_arm, reason = "the grammar has some fifty rules and every match here means one or two")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the grammar has some fifty rules and every match here means one or two"
+)]
 
 use pest::Parser as _;
 use pest::iterators::Pair;
 
 use super::problem::Problem;
 use super::quote::unquote;
-use super::tree::{At, Call, CallArg, Check, Expr, Field, Function, Literal, Modifier, Node, Op, Operand, Right, Test};
+use super::tree::{
+    At, Call, CallArg, Check, Expr, Field, Function, Literal, Modifier, Node, Op, Operand, Right, Test,
+};
 
 mod generated {
     #![expect(clippy::allow_attributes_without_reason, reason = "pest generates it so")]
@@ -27,7 +32,8 @@ type Pair_<'a> = Pair<'a, Rule>;
 /// Reads a condition. Names are not looked up yet.
 pub(crate) fn parse(text: &str) -> Result<Expr, Problem> {
     within_limits(text)?;
-    let mut pairs = Grammar::parse(Rule::filter, text).map_err(|error| super::syntax_error::explain(text, &error))?;
+    let mut pairs =
+        Grammar::parse(Rule::filter, text).map_err(|error| super::syntax_error::explain(text, &error))?;
     let filter = pairs.next().and_then(|filter| filter.into_inner().next());
     filter.map_or_else(|| Err(Problem::new(0..0, "the condition is empty")), expr)
 }
@@ -35,14 +41,21 @@ pub(crate) fn parse(text: &str) -> Result<Expr, Problem> {
 /// Length and nesting are judged before the parser sees the text, so that none can exhaust the stack.
 fn within_limits(text: &str) -> Result<(), Problem> {
     if text.trim().is_empty() {
-        return Err(Problem::new(0..text.len(), "the condition is empty").expected("a field, a transformer, a macro or `(`"));
+        return Err(Problem::new(0..text.len(), "the condition is empty")
+            .expected("a field, a transformer, a macro or `(`"));
     }
     if text.len() > MAX_LENGTH {
-        let message = format!("the condition is too long: {} bytes, at most {MAX_LENGTH}", text.len());
+        let message = format!(
+            "the condition is too long: {} bytes, at most {MAX_LENGTH}",
+            text.len()
+        );
         return Err(Problem::new(0..0, message));
     }
     match too_deep(text) {
-        Some(at) => Err(Problem::new(at..at + 1, format!("parentheses are nested more than {MAX_DEPTH} deep"))),
+        Some(at) => Err(Problem::new(
+            at..at + 1,
+            format!("parentheses are nested more than {MAX_DEPTH} deep"),
+        )),
         None => Ok(()),
     }
 }
@@ -80,7 +93,9 @@ fn expr(pair: Pair_<'_>) -> Result<Expr, Problem> {
 
 fn joined(pair: Pair_<'_>, join: fn(Vec<Expr>) -> Node) -> Result<Expr, Problem> {
     let span = place(&pair);
-    let parts = pair.into_inner().filter(|part| !matches!(part.as_rule(), Rule::or | Rule::and));
+    let parts = pair
+        .into_inner()
+        .filter(|part| !matches!(part.as_rule(), Rule::or | Rule::and));
     let mut parts = parts.map(expr).collect::<Result<Vec<_>, _>>()?;
     match parts.len() {
         1 => parts.pop().ok_or_else(internal),
@@ -99,7 +114,11 @@ fn not(pair: Pair_<'_>) -> Result<Expr, Problem> {
         }
         negated ^= part.as_rule() == Rule::not_group;
         let inner = expr(part)?;
-        return Ok(if negated { At::new(span, Node::Not(Box::new(inner))) } else { inner });
+        return Ok(if negated {
+            At::new(span, Node::Not(Box::new(inner)))
+        } else {
+            inner
+        });
     }
     Err(internal())
 }
@@ -117,10 +136,23 @@ fn priority_test(pair: Pair_<'_>) -> Result<Expr, Problem> {
     let mut parts = pair.into_inner();
     let mut next = || parts.next().ok_or_else(internal);
     let (field, op, name) = (next()?, next()?, next()?);
-    let left = Operand::Field(Field { name: field.as_str().to_owned(), arg: None });
+    let left = Operand::Field(Field {
+        name: field.as_str().to_owned(),
+        arg: None,
+    });
     let right = At::new(place(&name), Right::Priority(name.as_str().to_owned()));
-    let check = Check::Compare { op: operator(&op)?, modifier: None, right };
-    Ok(At::new(span, Node::Test(Test { left: At::new(place(&field), left), check })))
+    let check = Check::Compare {
+        op: operator(&op)?,
+        modifier: None,
+        right,
+    };
+    Ok(At::new(
+        span,
+        Node::Test(Test {
+            left: At::new(place(&field), left),
+            check,
+        }),
+    ))
 }
 
 fn check(pair: Pair_<'_>) -> Result<Check, Problem> {
@@ -129,14 +161,18 @@ fn check(pair: Pair_<'_>) -> Result<Check, Problem> {
     }
     let mut parts = pair.into_inner().peekable();
     let op = parts.next().ok_or_else(internal).and_then(|op| operator(&op))?;
-    let modifier = parts.next_if(|part| part.as_rule() == Rule::modifier).and_then(|part| Modifier::from_text(part.as_str()));
+    let modifier = parts
+        .next_if(|part| part.as_rule() == Rule::modifier)
+        .and_then(|part| Modifier::from_text(part.as_str()));
     let right = parts.next().ok_or_else(internal).and_then(right)?;
     Ok(Check::Compare { op, modifier, right })
 }
 
 fn operator(pair: &Pair_<'_>) -> Result<At<Op>, Problem> {
     let text = if pair.as_str() == "==" { "=" } else { pair.as_str() };
-    Op::from_text(text).map(|op| At::new(place(pair), op)).ok_or_else(internal)
+    Op::from_text(text)
+        .map(|op| At::new(place(pair), op))
+        .ok_or_else(internal)
 }
 
 fn right(pair: Pair_<'_>) -> Result<At<Right>, Problem> {
@@ -151,12 +187,22 @@ fn right(pair: Pair_<'_>) -> Result<At<Right>, Problem> {
 }
 
 fn items<T>(pair: Pair_<'_>, read: impl Fn(&Pair_<'_>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
-    pair.into_inner().filter(|item| item.as_rule() != Rule::close).map(|item| read(&item)).collect()
+    pair.into_inner()
+        .filter(|item| item.as_rule() != Rule::close)
+        .map(|item| read(&item))
+        .collect()
 }
 
 fn literal(pair: &Pair_<'_>) -> Result<Literal, Problem> {
     let quoted = pair.as_rule() == Rule::quoted;
-    Ok(Literal { text: if quoted { text(pair)? } else { pair.as_str().to_owned() }, quoted })
+    Ok(Literal {
+        text: if quoted {
+            text(pair)?
+        } else {
+            pair.as_str().to_owned()
+        },
+        quoted,
+    })
 }
 
 fn text(pair: &Pair_<'_>) -> Result<String, Problem> {
@@ -184,18 +230,27 @@ fn operand(pair: Pair_<'_>) -> Result<At<Operand>, Problem> {
 fn field(pair: Pair_<'_>) -> Result<Field, Problem> {
     let mut parts = pair.into_inner();
     let name = parts.next().ok_or_else(internal)?.as_str().to_owned();
-    Ok(Field { name, arg: parts.next().map(arg).transpose()? })
+    Ok(Field {
+        name,
+        arg: parts.next().map(arg).transpose()?,
+    })
 }
 
 fn arg(pair: Pair_<'_>) -> Result<String, Problem> {
-    only(pair).and_then(|inner| literal(&inner)).map(|literal| literal.text)
+    only(pair)
+        .and_then(|inner| literal(&inner))
+        .map(|literal| literal.text)
 }
 
 fn call(pair: Pair_<'_>) -> Result<Call, Problem> {
     let mut parts = pair.into_inner();
     let name = parts.next().ok_or_else(internal)?;
     let function = Function::from_text(name.as_str()).ok_or_else(internal)?;
-    let mut call = Call { function, args: Vec::new(), arg: None };
+    let mut call = Call {
+        function,
+        args: Vec::new(),
+        arg: None,
+    };
     for part in parts {
         match part.as_rule() {
             Rule::close => {}

@@ -33,21 +33,31 @@ pub(crate) enum Predicate {
     Priority(Op, Priority),
     PriorityIn(Box<[Priority]>),
     /// For a field of no fixed type: by what the value is.
-    ByValue { text: Box<Predicate>, whole: Option<Box<Predicate>>, boolean: Option<Box<Predicate>> },
+    ByValue {
+        text: Box<Predicate>,
+        whole: Option<Box<Predicate>>,
+        boolean: Option<Box<Predicate>>,
+    },
 }
 
 impl Predicate {
     pub(crate) fn holds(&self, datum: &Datum<'_>) -> bool {
         match (self, datum) {
-            (Self::ByValue { text, whole, boolean }, _) => by_value(datum, text, whole.as_deref(), boolean.as_deref()),
+            (Self::ByValue { text, whole, boolean }, _) => {
+                by_value(datum, text, whole.as_deref(), boolean.as_deref())
+            }
             (Self::Text(op, right), Datum::Text(left)) => compare_text(*op, left, right),
             (Self::Regex(regex), Datum::Text(left)) => regex.is_match(left),
             (Self::TextIn(all), Datum::Text(left)) => all.binary_search_by(|item| (**item).cmp(left)).is_ok(),
-            (Self::PathIn(all), Datum::Text(left)) => all.iter().any(|pattern| glob::path_begins(pattern, left)),
+            (Self::PathIn(all), Datum::Text(left)) => {
+                all.iter().any(|pattern| glob::path_begins(pattern, left))
+            }
             (Self::Whole(op, right), Datum::Whole(left)) => compare(*op, left, right),
             (Self::Whole(op, right), Datum::Double(left)) => compare(*op, left, &to_double(*right)),
             (Self::WholeIn(all), Datum::Whole(left)) => all.binary_search(left).is_ok(),
-            (Self::WholeIn(all), Datum::Double(left)) => all.iter().any(|right| compare(Op::Eq, left, &to_double(*right))),
+            (Self::WholeIn(all), Datum::Double(left)) => {
+                all.iter().any(|right| compare(Op::Eq, left, &to_double(*right)))
+            }
             (Self::Bool(op, right), Datum::Bool(left)) => compare(*op, left, right),
             (Self::BoolIn(all), Datum::Bool(left)) => all.contains(left),
             (Self::Address(op, right), Datum::Address(left)) => compare(*op, left, right),
@@ -63,7 +73,12 @@ impl Predicate {
 }
 
 /// A text is compared as a number where the right side is ordered: internal alerts have their numbers in quotes.
-fn by_value(datum: &Datum<'_>, text: &Predicate, number: Option<&Predicate>, boolean: Option<&Predicate>) -> bool {
+fn by_value(
+    datum: &Datum<'_>,
+    text: &Predicate,
+    number: Option<&Predicate>,
+    boolean: Option<&Predicate>,
+) -> bool {
     match datum {
         Datum::Text(left) => match (text, number) {
             (Predicate::Text(Op::Lt | Op::Le | Op::Gt | Op::Ge, _), Some(number)) => {
@@ -77,7 +92,10 @@ fn by_value(datum: &Datum<'_>, text: &Predicate, number: Option<&Predicate>, boo
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "only for a value that is a double itself")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "only for a value that is a double itself"
+)]
 fn to_double(number: i128) -> f64 {
     number as f64
 }
@@ -90,8 +108,16 @@ fn compare<T: PartialOrd>(op: Op, left: &T, right: &T) -> bool {
         Op::Le => left <= right,
         Op::Gt => left > right,
         Op::Ge => left >= right,
-        Op::Contains | Op::Icontains | Op::Bcontains | Op::Startswith | Op::Bstartswith | Op::Endswith | Op::Glob
-        | Op::Iglob | Op::Regex | Op::Pmatch => false,
+        Op::Contains
+        | Op::Icontains
+        | Op::Bcontains
+        | Op::Startswith
+        | Op::Bstartswith
+        | Op::Endswith
+        | Op::Glob
+        | Op::Iglob
+        | Op::Regex
+        | Op::Pmatch => false,
     }
 }
 
@@ -104,14 +130,19 @@ fn compare_text(op: Op, left: &str, right: &str) -> bool {
         Op::Glob => glob::matches(right, left, false),
         Op::Iglob => glob::matches(right, left, true),
         Op::Pmatch => glob::path_begins(right, left),
-        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::In | Op::Intersects => compare(op, &left, &right),
+        Op::Eq | Op::Ne | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::In | Op::Intersects => {
+            compare(op, &left, &right)
+        }
         Op::Bcontains | Op::Bstartswith | Op::Regex => false,
     }
 }
 
 fn contains_ignoring_case(left: &str, right: &str) -> bool {
     let (left, right) = (left.as_bytes(), right.as_bytes());
-    right.is_empty() || left.windows(right.len()).any(|window| window.eq_ignore_ascii_case(right))
+    right.is_empty()
+        || left
+            .windows(right.len())
+            .any(|window| window.eq_ignore_ascii_case(right))
 }
 
 /// Compares the values of two fields.

@@ -15,7 +15,9 @@ impl Display for Node {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Or(parts) => joined(f, parts, " or ", |part| matches!(part, Self::Or(_))),
-            Self::And(parts) => joined(f, parts, " and ", |part| matches!(part, Self::Or(_) | Self::And(_))),
+            Self::And(parts) => joined(f, parts, " and ", |part| {
+                matches!(part, Self::Or(_) | Self::And(_))
+            }),
             Self::Not(inner) => {
                 let grouped = matches!(inner.value, Self::Or(_) | Self::And(_) | Self::Not(_));
                 f.write_str("not ")?;
@@ -38,7 +40,11 @@ fn joined(f: &mut Formatter<'_>, parts: &[Expr], joint: &str, grouped: fn(&Node)
 }
 
 fn part(f: &mut Formatter<'_>, inner: &Expr, grouped: bool) -> fmt::Result {
-    if grouped { write!(f, "({inner})") } else { inner.fmt(f) }
+    if grouped {
+        write!(f, "({inner})")
+    } else {
+        inner.fmt(f)
+    }
 }
 
 impl Display for Test {
@@ -53,7 +59,11 @@ impl Display for Test {
                 match &right.value {
                     // a number after an ordering operator is no bare text: it stands as it was written
                     Right::Value(literal) if is_order(op.value) => f.write_str(&literal.text),
-                    Right::Value(_) | Right::List(_) | Right::Named(_) | Right::Operand(_) | Right::Priority(_) => right.fmt(f),
+                    Right::Value(_)
+                    | Right::List(_)
+                    | Right::Named(_)
+                    | Right::Operand(_)
+                    | Right::Priority(_) => right.fmt(f),
                 }
             }
         }
@@ -93,7 +103,11 @@ fn comma<T: Display>(f: &mut Formatter<'_>, items: &[At<T>]) -> fmt::Result {
 
 impl Display for Literal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.quoted || !is_bare(&self.text) { Quoted(&self.text).fmt(f) } else { f.write_str(&self.text) }
+        if self.quoted || !is_bare(&self.text) {
+            Quoted(&self.text).fmt(f)
+        } else {
+            f.write_str(&self.text)
+        }
     }
 }
 

@@ -19,7 +19,17 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), expected: None, nearest: None }
+        Self {
+            span,
+            message: message.into(),
+            expected: None,
+            nearest: None,
+        }
+    }
+
+    /// A name that something else has.
+    pub(crate) fn taken(name: &str) -> Self {
+        Self::new(0..name.len(), format!("the name {} is taken", Shown(name)))
     }
 
     pub(crate) fn expected(mut self, what: impl Into<String>) -> Self {
@@ -62,6 +72,10 @@ impl fmt::Display for Shown<'_> {
                 c => write!(f, "{}", c.escape_debug())?,
             }
         }
-        f.write_str(if self.0.chars().nth(LONGEST).is_some() { "…`" } else { "`" })
+        f.write_str(if self.0.chars().nth(LONGEST).is_some() {
+            "…`"
+        } else {
+            "`"
+        })
     }
 }

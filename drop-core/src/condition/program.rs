@@ -124,7 +124,10 @@ impl Test {
 
     fn count(&self, cx: Context<'_>, modifier: Modifier, predicates: &[Predicate]) -> (Truth, Presence) {
         let presence = self.left.each(cx, &mut |_| {});
-        let holding = predicates.iter().filter(|predicate| self.holds(cx, predicate).0 == Truth::True).count();
+        let holding = predicates
+            .iter()
+            .filter(|predicate| self.holds(cx, predicate).0 == Truth::True)
+            .count();
         let enough = match modifier {
             Modifier::Oneof => holding == 1,
             Modifier::Anyof => holding > 0,

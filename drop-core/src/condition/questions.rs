@@ -24,7 +24,9 @@ fn one(op: Op, kind: Kind, text: &At<&str>) -> Result<Predicate, Problem> {
     let literal = match kind {
         Kind::Text | Kind::Buffer => return on_text(op, kind, text),
         Kind::Any => return by_value(op, text),
-        Kind::Whole { signed, bits } => number(op, text.value, signed, bits).map(|right| Predicate::Whole(op, right)),
+        Kind::Whole { signed, bits } => {
+            number(op, text.value, signed, bits).map(|right| Predicate::Whole(op, right))
+        }
         // Falco reads the right side as a whole number, whatever the field holds
         Kind::Double => literal::whole(text.value, true, 64).map(|right| Predicate::Whole(op, right)),
         Kind::Port => literal::port(text.value).map(|right| Predicate::Whole(op, right)),
@@ -46,7 +48,9 @@ fn number(op: Op, text: &str, signed: bool, bits: u8) -> Result<i128, Unfit> {
 }
 
 fn problem(unfit: Unfit, text: &At<&str>) -> Problem {
-    Problem::new(text.span.clone(), unfit.why).expected(unfit.expected).nearest(unfit.nearest)
+    Problem::new(text.span.clone(), unfit.why)
+        .expected(unfit.expected)
+        .nearest(unfit.nearest)
 }
 
 fn on_text(op: Op, kind: Kind, text: &At<&str>) -> Result<Predicate, Problem> {
@@ -56,13 +60,24 @@ fn on_text(op: Op, kind: Kind, text: &At<&str>) -> Result<Predicate, Problem> {
     }
     let compiled = super::regex::compile(&right);
     compiled.map(Predicate::Regex).map_err(|why| {
-        Problem::new(text.span.clone(), format!("not a regular expression: {why}")).expected("a POSIX extended regular expression")
+        Problem::new(text.span.clone(), format!("not a regular expression: {why}"))
+            .expected("a POSIX extended regular expression")
     })
 }
 
 fn by_value(op: Op, text: &At<&str>) -> Result<Predicate, Problem> {
-    let number = Kind::INT.one().operators().contains(&op).then(|| literal::whole(text.value, true, 64).ok()).flatten();
-    let boolean = Kind::Bool.one().operators().contains(&op).then(|| literal::boolean(text.value).ok()).flatten();
+    let number = Kind::INT
+        .one()
+        .operators()
+        .contains(&op)
+        .then(|| literal::whole(text.value, true, 64).ok())
+        .flatten();
+    let boolean = Kind::Bool
+        .one()
+        .operators()
+        .contains(&op)
+        .then(|| literal::boolean(text.value).ok())
+        .flatten();
     Ok(Predicate::ByValue {
         text: Box::new(on_text(op, Kind::Text, text)?),
         whole: number.map(|number| Box::new(Predicate::Whole(op, number))),
@@ -74,9 +89,15 @@ fn any(op: Op, kind: Kind, texts: &[At<&str>]) -> Result<Predicate, Vec<Problem>
     Ok(match kind {
         Kind::Text | Kind::Buffer => {
             let all = read(texts, |text| literal::text(text, kind))?;
-            if op == Op::Pmatch { Predicate::PathIn(all.into()) } else { Predicate::TextIn(sorted(all)) }
+            if op == Op::Pmatch {
+                Predicate::PathIn(all.into())
+            } else {
+                Predicate::TextIn(sorted(all))
+            }
         }
-        Kind::Whole { signed, bits } => Predicate::WholeIn(sorted(read(texts, |text| literal::whole(text, signed, bits))?)),
+        Kind::Whole { signed, bits } => {
+            Predicate::WholeIn(sorted(read(texts, |text| literal::whole(text, signed, bits))?))
+        }
         Kind::Double => Predicate::WholeIn(sorted(read(texts, |text| literal::whole(text, true, 64))?)),
         Kind::Port => Predicate::WholeIn(sorted(read(texts, literal::port)?)),
         Kind::Bool => Predicate::BoolIn(sorted(read(texts, literal::boolean)?)),
@@ -88,8 +109,14 @@ fn any(op: Op, kind: Kind, texts: &[At<&str>]) -> Result<Predicate, Vec<Problem>
 }
 
 fn any_by_value(op: Op, texts: &[At<&str>]) -> Result<Predicate, Vec<Problem>> {
-    let numbers = texts.iter().filter_map(|text| literal::whole(text.value, true, 64).ok()).collect();
-    let booleans = texts.iter().filter_map(|text| literal::boolean(text.value).ok()).collect();
+    let numbers = texts
+        .iter()
+        .filter_map(|text| literal::whole(text.value, true, 64).ok())
+        .collect();
+    let booleans = texts
+        .iter()
+        .filter_map(|text| literal::boolean(text.value).ok())
+        .collect();
     Ok(Predicate::ByValue {
         text: Box::new(any(op, Kind::Text, texts)?),
         whole: (op != Op::Pmatch).then(|| Box::new(Predicate::WholeIn(sorted(numbers)))),
@@ -107,7 +134,11 @@ fn read<T>(texts: &[At<&str>], parse: impl Fn(&str) -> Result<T, Unfit>) -> Resu
             Err(unfit) => problems.push(problem(unfit, text)),
         }
     }
-    if problems.is_empty() { Ok(values) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(values)
+    } else {
+        Err(problems)
+    }
 }
 
 fn sorted<T: Ord>(mut values: Vec<T>) -> Box<[T]> {

@@ -51,12 +51,20 @@ fn hex(chars: &mut std::str::CharIndices<'_>) -> Option<u8> {
 
 /// Whether a text can stand unquoted as a value.
 pub(crate) fn is_bare(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| matches!(c, '(' | ')' | '"' | '\'' | '=' | ',' | '\x0b' | '\x0c') || is_blank(c))
+    !text.is_empty()
+        && !text.contains(|c: char| {
+            matches!(c, '(' | ')' | '"' | '\'' | '=' | ',' | '\x0b' | '\x0c') || is_blank(c)
+        })
 }
 
 /// Whether a text can stand unquoted between brackets.
 pub(crate) fn is_bare_arg(text: &str) -> bool {
-    let unfit = |c: char| matches!(c, '[' | ']' | '"' | '\'' | '\x0b' | '\x0c' | ' ' | '\t' | '\n' | '\r');
+    let unfit = |c: char| {
+        matches!(
+            c,
+            '[' | ']' | '"' | '\'' | '\x0b' | '\x0c' | ' ' | '\t' | '\n' | '\r'
+        )
+    };
     !text.is_empty() && !text.contains(unfit)
 }
 
@@ -116,8 +124,24 @@ mod tests {
 
     #[test]
     fn what_is_quoted_reads_back() {
-        for text in ["", "a", "\\", "\\\"", "\"\\", "a\\n", "\0\x7f", "é\u{1f600}", "it's", "\\\\", "\\ "] {
-            assert_eq!(unquote(&Quoted(text).to_string()).as_deref(), Ok(text), "{text:?}");
+        for text in [
+            "",
+            "a",
+            "\\",
+            "\\\"",
+            "\"\\",
+            "a\\n",
+            "\0\x7f",
+            "é\u{1f600}",
+            "it's",
+            "\\\\",
+            "\\ ",
+        ] {
+            assert_eq!(
+                unquote(&Quoted(text).to_string()).as_deref(),
+                Ok(text),
+                "{text:?}"
+            );
         }
     }
 }

@@ -24,9 +24,16 @@ pub(crate) enum Call {
     Each(Each, Reader),
     /// How many values.
     Count(Reader),
-    Join { separator: Reader, items: Box<[Reader]> },
+    Join {
+        separator: Reader,
+        items: Box<[Reader]>,
+    },
     Concat(Box<[Reader]>),
-    Getopt { args: Box<[Reader]>, options: Reader, only: Option<Box<str>> },
+    Getopt {
+        args: Box<[Reader]>,
+        options: Reader,
+        only: Option<Box<str>>,
+    },
 }
 
 /// A transformer of one value.
@@ -59,9 +66,15 @@ impl Reader {
             Self::Text(_) => Wants::default(),
             Self::Call(call) => match &**call {
                 Call::Each(_, of) | Call::Count(of) => of.wants(),
-                Call::Join { separator: first, items } | Call::Getopt { args: items, options: first, .. } => {
-                    wants(items).union(first.wants())
+                Call::Join {
+                    separator: first,
+                    items,
                 }
+                | Call::Getopt {
+                    args: items,
+                    options: first,
+                    ..
+                } => wants(items).union(first.wants()),
                 Call::Concat(items) => wants(items),
             },
         }
@@ -69,7 +82,10 @@ impl Reader {
 }
 
 fn wants(readers: &[Reader]) -> Wants {
-    readers.iter().map(Reader::wants).fold(Wants::default(), Wants::union)
+    readers
+        .iter()
+        .map(Reader::wants)
+        .fold(Wants::default(), Wants::union)
 }
 
 impl Call {
@@ -127,7 +143,12 @@ pub(crate) fn worst(a: Presence, b: Presence) -> Presence {
     }
 }
 
-fn transform_each<'a>(what: Each, of: &'a Reader, cx: Context<'a>, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
+fn transform_each<'a>(
+    what: Each,
+    of: &'a Reader,
+    cx: Context<'a>,
+    take: &mut dyn FnMut(Datum<'a>),
+) -> Presence {
     let mut made = false;
     let presence = of.each(cx, &mut |datum| {
         if let Some(datum) = transform(what, datum) {
@@ -145,8 +166,16 @@ fn transform_each<'a>(what: Each, of: &'a Reader, cx: Context<'a>, take: &mut dy
 fn transform(what: Each, datum: Datum<'_>) -> Option<Datum<'_>> {
     let Datum::Text(text) = datum else { return None };
     Some(match what {
-        Each::Lower => Datum::Text(recased(text, |byte| byte.is_ascii_uppercase(), str::to_ascii_lowercase)),
-        Each::Upper => Datum::Text(recased(text, |byte| byte.is_ascii_lowercase(), str::to_ascii_uppercase)),
+        Each::Lower => Datum::Text(recased(
+            text,
+            |byte| byte.is_ascii_uppercase(),
+            str::to_ascii_lowercase,
+        )),
+        Each::Upper => Datum::Text(recased(
+            text,
+            |byte| byte.is_ascii_lowercase(),
+            str::to_ascii_uppercase,
+        )),
         Each::Base64 => Datum::Text(Cow::Owned(String::from_utf8_lossy(&base64(&text)?).into_owned())),
         Each::Basename => Datum::Text(match text {
             Cow::Borrowed(text) => Cow::Borrowed(basename(text)),
@@ -158,7 +187,11 @@ fn transform(what: Each, datum: Datum<'_>) -> Option<Datum<'_>> {
 
 /// A text that has nothing to change stays where it is.
 fn recased(text: Cow<'_, str>, changes: fn(u8) -> bool, change: fn(&str) -> String) -> Cow<'_, str> {
-    if text.bytes().any(changes) { Cow::Owned(change(&text)) } else { text }
+    if text.bytes().any(changes) {
+        Cow::Owned(change(&text))
+    } else {
+        text
+    }
 }
 
 fn basename(text: &str) -> &str {
@@ -217,15 +250,17 @@ fn texts<'a>(readers: &'a [Reader], cx: Context<'a>) -> (Presence, Vec<Cow<'a, s
 fn options_of(args: &[Cow<'_, str>], options: &str, only: Option<&str>) -> Vec<String> {
     let args: Vec<&str> = args.iter().map(|arg| &**arg).collect();
     let mut out = Vec::new();
-    getopt::read(&args, &getopt::Options::new(options), |found| match (found, only) {
-        (Found::Unknown, None) => out.push("?".to_owned()),
-        (Found::Alone(letter), None) => out.push(letter.to_owned()),
-        (Found::NoValue(_), None) => out.push(String::new()),
-        (Found::Value(letter, value), None) => out.extend([letter.to_owned(), value.to_owned()]),
-        (Found::Alone(letter), Some(only)) if letter == only => out = vec![letter.to_owned()],
-        (Found::NoValue(letter), Some(only)) if letter == only => out = vec![String::new()],
-        (Found::Value(letter, value), Some(only)) if letter == only => out = vec![value.to_owned()],
-        (Found::Unknown | Found::Alone(_) | Found::NoValue(_) | Found::Value(..), Some(_)) => {}
+    getopt::read(&args, &getopt::Options::new(options), |found| {
+        match (found, only) {
+            (Found::Unknown, None) => out.push("?".to_owned()),
+            (Found::Alone(letter), None) => out.push(letter.to_owned()),
+            (Found::NoValue(_), None) => out.push(String::new()),
+            (Found::Value(letter, value), None) => out.extend([letter.to_owned(), value.to_owned()]),
+            (Found::Alone(letter), Some(only)) if letter == only => out = vec![letter.to_owned()],
+            (Found::NoValue(letter), Some(only)) if letter == only => out = vec![String::new()],
+            (Found::Value(letter, value), Some(only)) if letter == only => out = vec![value.to_owned()],
+            (Found::Unknown | Found::Alone(_) | Found::NoValue(_) | Found::Value(..), Some(_)) => {}
+        }
     });
     out
 }

@@ -34,7 +34,9 @@ fn translate(pattern: &str) -> Result<String, String> {
     while let Some(c) = rest.next() {
         let quantifier = matches!(c, '*' | '+' | '?') || c == '{' && is_repeat(rest.as_str());
         if quantifier && repeated && c == '?' {
-            return Err("`*?`, `+?` and `??` are not POSIX: every repetition takes as much as it can".to_owned());
+            return Err(
+                "`*?`, `+?` and `??` are not POSIX: every repetition takes as much as it can".to_owned(),
+            );
         }
         repeated = quantifier;
         match c {
@@ -50,7 +52,9 @@ fn translate(pattern: &str) -> Result<String, String> {
 }
 
 fn is_repeat(rest: &str) -> bool {
-    let Some((inside, _)) = rest.split_once('}') else { return false };
+    let Some((inside, _)) = rest.split_once('}') else {
+        return false;
+    };
     let (low, high) = inside.split_once(',').unwrap_or((inside, ""));
     let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     !low.is_empty() && number(low) && number(high)
@@ -73,9 +77,9 @@ fn escape(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String
             out.extend(['\\', c]);
             Ok(())
         }
-        Some(c) if c.is_ascii_alphanumeric() => {
-            Err(format!("`\\{c}` is not POSIX: write a class such as `[[:digit:]]`, `[[:alnum:]_]` or `[[:space:]]`"))
-        }
+        Some(c) if c.is_ascii_alphanumeric() => Err(format!(
+            "`\\{c}` is not POSIX: write a class such as `[[:digit:]]`, `[[:alnum:]_]` or `[[:space:]]`"
+        )),
         Some(c) => {
             if c.is_ascii_punctuation() {
                 out.push('\\');
@@ -111,13 +115,17 @@ fn class(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String>
 }
 
 const CLASSES: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit",
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
 ];
 
 fn named(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String> {
     let (name, after) = rest.as_str().split_once(":]").ok_or("a `[:` is not closed")?;
     if !CLASSES.contains(&name.trim_start_matches([':', '^'])) {
-        return Err(format!("no such class: `[:{}:]`", name.trim_start_matches(':').escape_debug()));
+        return Err(format!(
+            "no such class: `[:{}:]`",
+            name.trim_start_matches(':').escape_debug()
+        ));
     }
     out.push('[');
     out.push_str(name);
@@ -127,8 +135,11 @@ fn named(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String>
 }
 
 /// What in a pattern says nothing, because an expression is matched from end to end: Falco warns of it.
+#[cfg_attr(not(test), expect(dead_code, reason = "what the warnings read"))]
 pub(crate) fn says_nothing(pattern: &str) -> bool {
-    let starts = ["^", ".*", ".+", ".?"].iter().any(|start| pattern.starts_with(start));
+    let starts = ["^", ".*", ".+", ".?"]
+        .iter()
+        .any(|start| pattern.starts_with(start));
     let ends = ["$", ".*", ".+", ".?"].iter().any(|end| pattern.ends_with(end));
     starts || ends
 }
@@ -164,7 +175,18 @@ mod tests {
 
     #[test]
     fn what_is_not_posix_is_refused() {
-        for pattern in ["\\d+", "\\bx", "(?i)a", "a*?", "(", "[a", "*a**", "a\\", "(a{1000}){1000}", "[[:nope:]]"] {
+        for pattern in [
+            "\\d+",
+            "\\bx",
+            "(?i)a",
+            "a*?",
+            "(",
+            "[a",
+            "*a**",
+            "a\\",
+            "(a{1000}){1000}",
+            "[[:nope:]]",
+        ] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
         assert_eq!(compile("(a").unwrap_err(), "unclosed group");

@@ -42,14 +42,26 @@ impl Scope {
     ///
     /// # Errors
     /// The name cannot be one, or a list has it.
-    pub fn add_list<'a>(&mut self, name: &str, items: impl IntoIterator<Item = &'a str>) -> Result<(), Problem> {
+    pub fn add_list<'a>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Problem> {
         check_list_name(name)?;
-        let items = items.into_iter().map(|text| At::new(0..0, Literal { text: text.to_owned(), quoted: false }));
+        let items = items.into_iter().map(|text| {
+            At::new(
+                0..0,
+                Literal {
+                    text: text.to_owned(),
+                    quoted: false,
+                },
+            )
+        });
         let mut problems = Vec::new();
         let items = expand::items(&items.collect::<Vec<_>>(), self, &mut problems);
         match problems.pop() {
             Some(problem) => Err(problem),
-            None if self.lists.contains_key(name) => Err(twice(name)),
+            None if self.lists.contains_key(name) => Err(Problem::taken(name)),
             None => {
                 self.lists.insert(name.to_owned(), items);
                 Ok(())
@@ -64,18 +76,10 @@ impl Scope {
     pub fn add_macro(&mut self, name: &str, text: &str) -> Result<(), Problem> {
         check_macro_name(name)?;
         if self.macros.contains_key(name) {
-            return Err(twice(name));
+            return Err(Problem::taken(name));
         }
-        let tree = parse(text)?;
-        let mut problems = Vec::new();
-        let tree = expand::expand(&tree, self, &mut problems);
-        super::compile::check(&tree, self, &mut problems);
-        if problems.is_empty() {
-            self.macros.insert(name.to_owned(), Meaning::Is(tree));
-            Ok(())
-        } else {
-            Err(problems.swap_remove(0))
-        }
+        let problems = self.define_macro(name, &parse(text)?);
+        problems.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Declares a field that Falco's tables do not know. With an argument in its name it is that key, without one all of its keys.
@@ -89,8 +93,13 @@ impl Scope {
             let problem = Problem::new(0..of.len(), format!("no such type: {}", Shown(of)));
             return Err(problem.expected(words.join(", ")).nearest(nearest(of, words)));
         };
-        if falco_event::field_type(name).is_some() || ["alert.", "pod.", "ns."].iter().any(|own| name.starts_with(own)) {
-            return Err(Problem::new(0..name.len(), format!("{} has its type already", Shown(name))));
+        if falco_event::field_type(name).is_some()
+            || ["alert.", "pod.", "ns."].iter().any(|own| name.starts_with(own))
+        {
+            return Err(Problem::new(
+                0..name.len(),
+                format!("{} has its type already", Shown(name)),
+            ));
         }
         self.fields.insert(name.to_owned(), *of);
         Ok(())
@@ -100,8 +109,20 @@ impl Scope {
         self.lists.insert(name.to_owned(), items);
     }
 
-    pub(crate) fn put_macro(&mut self, name: &str, meaning: Meaning) {
-        self.macros.insert(name.to_owned(), meaning);
+    /// Makes a name known whose macro has mistakes, or is not read yet.
+    pub(crate) fn break_macro(&mut self, name: &str) {
+        self.macros.insert(name.to_owned(), Meaning::Broken);
+    }
+
+    /// Gives a macro its meaning, or says what is wrong with it.
+    pub(crate) fn define_macro(&mut self, name: &str, tree: &Expr) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let expanded = expand::expand(tree, self, &mut problems);
+        let sound = super::compile::compile(&expanded, self, &mut problems).is_some();
+        if sound && problems.is_empty() {
+            self.macros.insert(name.to_owned(), Meaning::Is(expanded));
+        }
+        problems
     }
 
     pub(crate) fn list(&self, name: &str) -> Option<&[At<Literal>]> {
@@ -139,7 +160,10 @@ pub(crate) fn check_macro_name(name: &str) -> Result<(), Problem> {
     let letters = name.starts_with(|c: char| c.is_ascii_alphabetic());
     let word = letters && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !word {
-        let problem = Problem::new(0..name.len(), format!("{} cannot be the name of a macro", Shown(name)));
+        let problem = Problem::new(
+            0..name.len(),
+            format!("{} cannot be the name of a macro", Shown(name)),
+        );
         return Err(problem.expected("a letter, then letters, digits and `_`"));
     }
     check_word(name)
@@ -148,7 +172,10 @@ pub(crate) fn check_macro_name(name: &str) -> Result<(), Problem> {
 /// A list's name: whatever can stand unquoted as an item.
 pub(crate) fn check_list_name(name: &str) -> Result<(), Problem> {
     if !super::quote::is_bare(name) {
-        let problem = Problem::new(0..name.len(), format!("{} cannot be the name of a list", Shown(name)));
+        let problem = Problem::new(
+            0..name.len(),
+            format!("{} cannot be the name of a list", Shown(name)),
+        );
         return Err(problem.expected("a word without blanks, quotes, parentheses, commas and `=`"));
     }
     check_word(name)
@@ -156,11 +183,10 @@ pub(crate) fn check_list_name(name: &str) -> Result<(), Problem> {
 
 fn check_word(name: &str) -> Result<(), Problem> {
     match name {
-        "and" | "or" | "not" => Err(Problem::new(0..name.len(), format!("`{name}` is a word of the language"))),
+        "and" | "or" | "not" => Err(Problem::new(
+            0..name.len(),
+            format!("`{name}` is a word of the language"),
+        )),
         _ => Ok(()),
     }
-}
-
-fn twice(name: &str) -> Problem {
-    Problem::new(0..name.len(), format!("the name {} is taken", Shown(name)))
 }

@@ -62,7 +62,10 @@ pub(crate) enum Source {
     /// `proc.aname` without an index: the bare key, and every key with one.
     EveryIndex(Box<str>),
     /// Either end of a connection. `whole`: both ends must be there, else it is missing.
-    Ends { keys: &'static [&'static str], whole: bool },
+    Ends {
+        keys: &'static [&'static str],
+        whole: bool,
+    },
 }
 
 /// A field of the live pod.
@@ -82,20 +85,35 @@ pub(crate) enum PodField {
 
 impl Source {
     /// Whether it is there in every alert, so that nothing need ask if it exists.
+    #[expect(dead_code, reason = "what the warnings read")]
     pub(crate) fn is_always_there(&self) -> bool {
-        matches!(self, Self::Rule | Self::Priority | Self::Time | Self::Pod(PodField::Namespace | PodField::Name))
+        matches!(
+            self,
+            Self::Rule | Self::Priority | Self::Time | Self::Pod(PodField::Namespace | PodField::Name)
+        )
     }
 
     pub(crate) fn wants(&self) -> Wants {
         match self {
-            Self::Pod(PodField::NamespaceLabel(_)) => Wants { namespace: true, ..Wants::default() },
-            Self::Pod(PodField::OwnerKind | PodField::OwnerName) => Wants { owner: true, ..Wants::default() },
+            Self::Pod(PodField::NamespaceLabel(_)) => Wants {
+                namespace: true,
+                ..Wants::default()
+            },
+            Self::Pod(PodField::OwnerKind | PodField::OwnerName) => Wants {
+                owner: true,
+                ..Wants::default()
+            },
             _ => Wants::default(),
         }
     }
 
     /// Calls `take` for each value.
-    pub(crate) fn each<'a>(&'a self, cx: Context<'a>, kind: Kind, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
+    pub(crate) fn each<'a>(
+        &'a self,
+        cx: Context<'a>,
+        kind: Kind,
+        take: &mut dyn FnMut(Datum<'a>),
+    ) -> Presence {
         let alert = cx.alert;
         match self {
             Self::Rule => text(Some(alert.rule()), take),
@@ -176,15 +194,21 @@ fn datum(value: Value<'_>, kind: Kind) -> Datum<'_> {
     match (kind, value) {
         (Kind::Text | Kind::Buffer | Kind::Any, Value::String(text)) => Datum::Text(Cow::Borrowed(text)),
         (Kind::Text | Kind::Buffer, Value::Number(number)) => Datum::Text(Cow::Borrowed(number.as_str())),
-        (Kind::Text | Kind::Buffer, Value::Bool(value)) => Datum::Text(Cow::Borrowed(if value { "true" } else { "false" })),
+        (Kind::Text | Kind::Buffer, Value::Bool(value)) => {
+            Datum::Text(Cow::Borrowed(if value { "true" } else { "false" }))
+        }
         (Kind::Bool | Kind::Any, Value::Bool(value)) => Datum::Bool(value),
         (Kind::Bool, Value::String(text)) => text.parse().map_or(Datum::Other, Datum::Bool),
-        (Kind::Address | Kind::Network, Value::String(text)) => text.parse().map_or(Datum::Other, Datum::Address),
+        (Kind::Address | Kind::Network, Value::String(text)) => {
+            text.parse().map_or(Datum::Other, Datum::Address)
+        }
         (Kind::Whole { .. } | Kind::Port | Kind::Double | Kind::Any, Value::Number(number)) => {
             let double = || number.as_f64().map_or(Datum::Other, Datum::Double);
             number.as_i128().map_or_else(double, Datum::Whole)
         }
-        (Kind::Whole { .. } | Kind::Port | Kind::Double, Value::String(text)) => whole(text).map_or(Datum::Other, Datum::Whole),
+        (Kind::Whole { .. } | Kind::Port | Kind::Double, Value::String(text)) => {
+            whole(text).map_or(Datum::Other, Datum::Whole)
+        }
         _ => Datum::Other,
     }
 }

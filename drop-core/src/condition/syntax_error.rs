@@ -1,5 +1,8 @@
 //! Says in words what the parser expected.
-#![expect(clippy::wildcard_enum_match_arm, reason = "most of the grammar's rules have no name of their own in a message")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most of the grammar's rules have no name of their own in a message"
+)]
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
@@ -23,7 +26,11 @@ pub(crate) fn explain(text: &str, error: &Error<Rule>) -> Problem {
     };
     let expected = expected(rules);
     let problem = Problem::new(at..at + found.len(), message).nearest(guess(found, rules));
-    if expected.is_empty() { problem } else { problem.expected(expected) }
+    if expected.is_empty() {
+        problem
+    } else {
+        problem.expected(expected)
+    }
 }
 
 /// The word at a place, or the one character that stands there.
@@ -91,7 +98,12 @@ fn guess(found: &str, rules: &[Rule]) -> Option<&'static str> {
         "===" | "=~" => return Some(if found == "===" { "=" } else { "regex" }),
         _ => {}
     }
-    let operator = rules.contains(&Rule::word_op).then(|| Op::ALL.iter().map(|op| op.as_str()).chain(["exists"]));
+    let operator = rules
+        .contains(&Rule::word_op)
+        .then(|| Op::ALL.iter().map(|op| op.as_str()).chain(["exists"]));
     let joint = rules.contains(&Rule::and).then_some(["and", "or"]);
-    nearest(found, operator.into_iter().flatten().chain(joint.into_iter().flatten()))
+    nearest(
+        found,
+        operator.into_iter().flatten().chain(joint.into_iter().flatten()),
+    )
 }

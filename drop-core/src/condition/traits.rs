@@ -20,7 +20,9 @@ pub(crate) struct Traits(&'static str);
 impl Traits {
     /// Of a field by its name without the argument; `evt.arg.flags` has those of `evt.arg`.
     pub(crate) fn of(name: &str) -> Self {
-        let dotted = ["evt.arg.", "evt.rawarg."].iter().find(|base| name.starts_with(**base));
+        let dotted = ["evt.arg.", "evt.rawarg."]
+            .iter()
+            .find(|base| name.starts_with(**base));
         let name = dotted.map_or(name, |base| base.trim_end_matches('.'));
         Self(TRAITS.get(name).copied().unwrap_or_default())
     }

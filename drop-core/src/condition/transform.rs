@@ -12,7 +12,10 @@ use super::tree::{At, Call, CallArg, Function, Operand};
 pub(crate) fn call(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Side, Vec<Problem>> {
     let function = call.function;
     if call.arg.is_some() && function != Function::Getopt {
-        return Err(vec![Problem::new(span.clone(), format!("`{function}` takes no argument behind its parenthesis"))]);
+        return Err(vec![Problem::new(
+            span.clone(),
+            format!("`{function}` takes no argument behind its parenthesis"),
+        )]);
     }
     match function {
         Function::Tolower => each(compiler, call, span, Each::Lower),
@@ -27,7 +30,12 @@ pub(crate) fn call(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> 
 }
 
 fn done(call: Compiled, of: Type) -> Side {
-    Side { reader: Reader::Call(Box::new(call)), of, left_only: false, plain_only: false }
+    Side {
+        reader: Reader::Call(Box::new(call)),
+        of,
+        left_only: false,
+        plain_only: false,
+    }
 }
 
 fn refuse<T>(span: &Range<usize>, why: impl Into<String>) -> Result<T, Vec<Problem>> {
@@ -36,10 +44,22 @@ fn refuse<T>(span: &Range<usize>, why: impl Into<String>) -> Result<T, Vec<Probl
 
 fn each(compiler: Compiler<'_>, call: &Call, span: &Range<usize>, what: Each) -> Result<Side, Vec<Problem>> {
     let side = only(compiler, call, span)?;
-    if side.of.kind != Kind::Text && side.of.kind != Kind::Any && !(side.of.kind == Kind::Buffer && matches!(what, Each::Base64)) {
-        return refuse(span, format!("`{}` takes text, and this is {}", call.function, side.of.name()));
+    if side.of.kind != Kind::Text
+        && side.of.kind != Kind::Any
+        && !(side.of.kind == Kind::Buffer && matches!(what, Each::Base64))
+    {
+        return refuse(
+            span,
+            format!("`{}` takes text, and this is {}", call.function, side.of.name()),
+        );
     }
-    Ok(done(Compiled::Each(what, side.reader), Type { kind: Kind::Text, list: side.of.list }))
+    Ok(done(
+        Compiled::Each(what, side.reader),
+        Type {
+            kind: Kind::Text,
+            list: side.of.list,
+        },
+    ))
 }
 
 fn len(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Side, Vec<Problem>> {
@@ -48,16 +68,29 @@ fn len(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Side,
         return Ok(done(Compiled::Count(side.reader), Kind::UINT.one()));
     }
     match side.of.kind {
-        Kind::Text | Kind::Buffer | Kind::Any => Ok(done(Compiled::Each(Each::Length, side.reader), Kind::UINT.one())),
-        _ => refuse(span, format!("`len` takes text or a list, and this is {}", side.of.name())),
+        Kind::Text | Kind::Buffer | Kind::Any => {
+            Ok(done(Compiled::Each(Each::Length, side.reader), Kind::UINT.one()))
+        }
+        _ => refuse(
+            span,
+            format!("`len` takes text or a list, and this is {}", side.of.name()),
+        ),
     }
 }
 
 /// The one argument: a field or another transformer.
 fn only(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Side, Vec<Problem>> {
     match call.args.as_slice() {
-        [At { value: CallArg::Operand(operand), span }] => transformed(compiler, operand, span),
-        [_] => refuse(span, format!("`{}` takes a field or a transformer", call.function)),
+        [
+            At {
+                value: CallArg::Operand(operand),
+                span,
+            },
+        ] => transformed(compiler, operand, span),
+        [_] => refuse(
+            span,
+            format!("`{}` takes a field or a transformer", call.function),
+        ),
         _ => refuse(span, format!("`{}` takes one argument", call.function)),
     }
 }
@@ -82,7 +115,11 @@ fn concat(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Si
     if call.args.len() < 2 {
         return refuse(span, "`concat` takes two texts or more");
     }
-    let items = call.args.iter().map(|arg| one_text(compiler, arg)).collect::<Result<_, _>>()?;
+    let items = call
+        .args
+        .iter()
+        .map(|arg| one_text(compiler, arg))
+        .collect::<Result<_, _>>()?;
     Ok(done(Compiled::Concat(items), Kind::Text.one()))
 }
 
@@ -95,7 +132,10 @@ fn getopt(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Si
         return refuse(span, "`getopt(…)[x]` takes one letter");
     }
     let only = call.arg.as_deref().map(Into::into);
-    let of = Type { kind: Kind::Text, list: call.arg.is_none() };
+    let of = Type {
+        kind: Kind::Text,
+        list: call.arg.is_none(),
+    };
     Ok(done(Compiled::Getopt { args, options, only }, of))
 }
 
@@ -104,10 +144,25 @@ fn one_text(compiler: Compiler<'_>, arg: &At<CallArg>) -> Result<Reader, Vec<Pro
         CallArg::Text(text) => Ok(Reader::Text(text.as_str().into())),
         CallArg::Operand(operand) => {
             let side = transformed(compiler, operand, &arg.span)?;
-            let text = matches!(side.of, Type { kind: Kind::Text | Kind::Any, list: false });
-            if text { Ok(side.reader) } else { refuse(&arg.span, format!("text is expected here, and this is {}", side.of.name())) }
+            let text = matches!(
+                side.of,
+                Type {
+                    kind: Kind::Text | Kind::Any,
+                    list: false
+                }
+            );
+            if text {
+                Ok(side.reader)
+            } else {
+                refuse(
+                    &arg.span,
+                    format!("text is expected here, and this is {}", side.of.name()),
+                )
+            }
         }
-        CallArg::Number(_) | CallArg::List(_) => refuse(&arg.span, "text in quotes or a field is expected here"),
+        CallArg::Number(_) | CallArg::List(_) => {
+            refuse(&arg.span, "text in quotes or a field is expected here")
+        }
     }
 }
 
@@ -117,7 +172,11 @@ fn list(compiler: Compiler<'_>, arg: &At<CallArg>) -> Result<Box<[Reader]>, Vec<
         CallArg::List(items) => items.iter().map(|item| list_item(compiler, item)).collect(),
         CallArg::Operand(operand) => {
             let side = transformed(compiler, operand, &arg.span)?;
-            if side.of.list { Ok([side.reader].into()) } else { refuse(&arg.span, "a list is expected here") }
+            if side.of.list {
+                Ok([side.reader].into())
+            } else {
+                refuse(&arg.span, "a list is expected here")
+            }
         }
         CallArg::Number(_) | CallArg::Text(_) => refuse(&arg.span, "a list is expected here"),
     }

@@ -56,6 +56,9 @@ impl Records {
 #[async_trait]
 impl Journal for Records {
     async fn write(&self, record: &Record) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record.clone());
     }
 }

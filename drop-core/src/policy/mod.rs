@@ -1,21 +1,228 @@
-//! stub
-mod model;
-pub use model::*;
-#[derive(Debug, Default)]
-pub struct Policies {
-    v: Vec<Policy>,
-    p: Protect,
+//! The policy: what a person lets falco-drop do, and when.
+
+mod actions;
+mod diagnostics;
+mod document;
+mod index;
+pub mod model;
+mod names;
+mod quantities;
+mod reader;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use falco_event::Namespace;
+use sha2::{Digest, Sha256};
+
+pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
+pub use model::{
+    Action, LabelSelector, Limit, MinAvailable, Mode, OnBreach, Policy, Protect, Response, Scope, Step,
+    Workload,
+};
+
+use diagnostics::{File, Mistake};
+use document::{Places, Read};
+use index::Index;
+
+/// The namespaces that are always protected. Without what runs there the cluster cannot mend what falco-drop does.
+pub const ALWAYS_PROTECTED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// A file of policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Its text: YAML, one document or several.
+    pub text: &'a str,
 }
+
+/// The policies that act side by side. [`Default`] is none at all.
+///
+/// ```
+/// use drop_core::policy::{Policies, Source};
+/// let text = r#"
+/// apiVersion: falco-drop.dev/v1alpha1
+/// kind: DropPolicy
+/// metadata: { name: shells }
+/// spec:
+///   mode: enforce
+///   responses:
+///     - name: shell-in-container
+///       when: alert.rule = "Terminal shell in container"
+///       do: [{ delete: {} }]
+/// "#;
+/// let policies = Policies::parse(&[Source { name: "shells.yaml", text }])?;
+/// assert_eq!(policies.candidates("Terminal shell in container").count(), 1);
+/// assert_eq!(policies.candidates("Another rule").count(), 0);
+/// # Ok::<(), drop_core::policy::Diagnostics>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Policies {
+    policies: Vec<Policy>,
+    #[expect(dead_code, reason = "what the warnings read")]
+    places: Vec<(Arc<File>, Places)>,
+    index: Index,
+    protect: Protect,
+    hash: String,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self::of(Vec::new(), Vec::new(), &[])
+    }
+}
+
 impl Policies {
-    pub fn candidates<'a>(&'a self, _: &str) -> impl Iterator<Item = (&'a Policy, &'a Response)> {
-        self.v
-            .iter()
-            .flat_map(|p| p.responses.iter().map(move |r| (p, r)))
+    /// Reads files of policies. They act side by side: the order matters for nothing but the order of the responses.
+    ///
+    /// No sources are no policies, which is no error; a source without a document is one, for a file that is being
+    /// written is empty at first.
+    ///
+    /// # Errors
+    /// Every mistake of every file.
+    pub fn parse(sources: &[Source<'_>]) -> Result<Self, Diagnostics> {
+        let mut wrong = Vec::new();
+        let mut read = Vec::new();
+        for source in sources {
+            let file = Arc::new(File {
+                name: source.name.to_owned(),
+                text: source.text.to_owned(),
+            });
+            let (documents, mistakes) = documents(&file.text);
+            wrong.extend(
+                mistakes
+                    .into_iter()
+                    .map(|mistake| Diagnostic::new(Severity::Error, &file, mistake)),
+            );
+            read.extend(
+                documents
+                    .into_iter()
+                    .map(|document| (Arc::clone(&file), document)),
+            );
+        }
+        wrong.extend(named_twice(&read));
+        if !wrong.is_empty() {
+            return Err(Diagnostics::new(wrong));
+        }
+        let (policies, places) = read
+            .into_iter()
+            .map(|(file, read)| (read.policy, (file, read.places)))
+            .unzip();
+        Ok(Self::of(policies, places, sources))
     }
+
+    fn of(policies: Vec<Policy>, places: Vec<(Arc<File>, Places)>, sources: &[Source<'_>]) -> Self {
+        let protect = protection(&policies);
+        let index = Index::of(&policies);
+        Self {
+            policies,
+            places,
+            index,
+            protect,
+            hash: hash(sources),
+        }
+    }
+
+    /// The policies in the order of their documents.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter()
+    }
+
+    /// The responses whose condition can be true of an alert of this rule, in the order of the documents.
+    ///
+    /// They are found by an index, not one by one, and nothing is allocated.
+    pub fn candidates<'a>(
+        &'a self,
+        rule: &str,
+    ) -> impl Iterator<Item = (&'a Policy, &'a Response)> + use<'a> {
+        self.index.find(rule).filter_map(|(policy, response)| {
+            let policy = self.policies.get(policy)?;
+            Some((policy, policy.responses.get(response)?))
+        })
+    }
+
+    /// What no policy may touch: the union of what all protect, and [`ALWAYS_PROTECTED`].
+    #[must_use]
     pub fn protect(&self) -> &Protect {
-        &self.p
+        &self.protect
     }
+
+    /// SHA-256 over the texts of the sources, in hexadecimal: the same texts in the same order have the same.
+    #[must_use]
     pub fn hash(&self) -> &str {
-        ""
+        &self.hash
     }
+
+    /// Protects one more namespace: the host adds that in which falco-drop runs.
+    #[must_use]
+    pub fn protect_also(mut self, namespace: Namespace) -> Self {
+        self.protect.namespaces.insert(namespace);
+        self
+    }
+}
+
+/// The policies of a file, or all its mistakes.
+fn documents(text: &str) -> (Vec<Read>, Vec<Mistake>) {
+    let documents = match yaml::read(text) {
+        Ok(documents) => documents,
+        Err(mistake) => return (Vec::new(), vec![mistake]),
+    };
+    let mut reader = reader::Reader::new(text);
+    if documents.is_empty() {
+        reader.wrong(Mistake::new(0..0, "the file holds no policy"));
+    }
+    let read = documents
+        .iter()
+        .filter_map(|document| document::read(&mut reader, document))
+        .collect();
+    (read, reader.mistakes)
+}
+
+fn named_twice(read: &[(Arc<File>, Read)]) -> Vec<Diagnostic> {
+    let mut seen: BTreeMap<&str, &File> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (file, read) in read {
+        if let Some(first) = seen.insert(&read.policy.name, file) {
+            let message = format!(
+                "two policies are named `{}`; the other is in {}",
+                read.policy.name, first.name
+            );
+            wrong.push(Diagnostic::new(
+                Severity::Error,
+                file,
+                Mistake::new(read.places.name.clone(), message),
+            ));
+        }
+    }
+    wrong
+}
+
+fn protection(policies: &[Policy]) -> Protect {
+    let mut all = Protect::default();
+    all.namespaces.extend(
+        ALWAYS_PROTECTED
+            .iter()
+            .filter_map(|name| Namespace::try_from(*name).ok()),
+    );
+    for policy in policies {
+        all.namespaces.extend(policy.protect.namespaces.iter().cloned());
+        all.namespace_selectors
+            .extend(policy.protect.namespace_selectors.iter().cloned());
+        all.workloads.extend(policy.protect.workloads.iter().cloned());
+    }
+    all
+}
+
+fn hash(sources: &[Source<'_>]) -> String {
+    let mut sha = Sha256::new();
+    for source in sources {
+        // the length first, so that no two lists of texts run together to the same bytes
+        sha.update(source.text.len().to_le_bytes());
+        sha.update(source.text.as_bytes());
+    }
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

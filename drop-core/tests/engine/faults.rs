@@ -27,8 +27,15 @@ fn each_answer_of_a_read_is_retryable_and_sent_again_it_acts() {
         let (policies, alert) = (policies(SHELL), world.alert(&world.pod()));
         world.cluster.fail_next(Call::Find, Fault::Answer(error.clone()));
         let decided = world.handle(&policies, &alert);
-        assert!(matches!(&decided.outcome, Outcome::Failed { retryable: true, why } if why.contains("because")), "{error:?}: {decided:?}");
-        assert_eq!(world.handle(&policies, &alert).outcome, Outcome::Acted { certain: true }, "{error:?}");
+        assert!(
+            matches!(&decided.outcome, Outcome::Failed { retryable: true, why } if why.contains("because")),
+            "{error:?}: {decided:?}"
+        );
+        assert_eq!(
+            world.handle(&policies, &alert).outcome,
+            Outcome::Acted { certain: true },
+            "{error:?}"
+        );
     }
 }
 
@@ -44,10 +51,19 @@ fn each_answer_of_a_delete_has_its_outcome() {
     for (error, again) in cases {
         let world = World::new();
         let (policies, alert) = (policies(SHELL), world.alert(&world.pod()));
-        world.cluster.fail_next(Call::Delete, Fault::Answer(error.clone()));
+        world
+            .cluster
+            .fail_next(Call::Delete, Fault::Answer(error.clone()));
         let decided = world.handle(&policies, &alert);
-        assert!(matches!(decided.outcome, Outcome::Failed { retryable, .. } if retryable == again), "{error:?}: {decided:?}");
-        let expected = if again { Outcome::Acted { certain: true } } else { Outcome::Duplicate { of: alert.id() } };
+        assert!(
+            matches!(decided.outcome, Outcome::Failed { retryable, .. } if retryable == again),
+            "{error:?}: {decided:?}"
+        );
+        let expected = if again {
+            Outcome::Acted { certain: true }
+        } else {
+            Outcome::Duplicate { of: alert.id() }
+        };
         assert_eq!(world.handle(&policies, &alert).outcome, expected, "{error:?}");
     }
 }
@@ -60,9 +76,16 @@ fn an_answer_that_was_lost_is_found_out_by_sending_the_alert_again() {
     let first = world.handle(&policies, &alert);
     assert!(first.outcome.is_retryable(), "{first:?}");
     let second = world.handle(&policies, &alert);
-    assert_eq!(second.outcome, Outcome::Acted { certain: false }, "the pod goes, and perhaps by this act");
+    assert_eq!(
+        second.outcome,
+        Outcome::Acted { certain: false },
+        "the pod goes, and perhaps by this act"
+    );
     world.confirm_after(Duration::from_secs(30));
-    assert_eq!(world.records.closed()[0].ending, Ending::Confirmed { ours: false });
+    assert_eq!(
+        world.records.closed()[0].ending,
+        Ending::Confirmed { ours: false }
+    );
     assert_eq!(world.touched(), 1);
 }
 
@@ -73,9 +96,16 @@ fn a_request_that_was_lost_is_made_again() {
     world.cluster.fail_next(Call::Delete, Fault::RequestLost);
     assert!(world.handle(&policies, &alert).outcome.is_retryable());
     world.cluster.advance(Duration::from_millis(1));
-    assert_eq!(world.handle(&policies, &alert).outcome, Outcome::Acted { certain: true });
+    assert_eq!(
+        world.handle(&policies, &alert).outcome,
+        Outcome::Acted { certain: true }
+    );
     world.confirm_after(Duration::from_secs(2));
-    assert_eq!(world.records.closed().len(), 1, "the act that never was has no second record");
+    assert_eq!(
+        world.records.closed().len(),
+        1,
+        "the act that never was has no second record"
+    );
 }
 
 #[test]
@@ -83,7 +113,9 @@ fn a_pod_that_someone_else_removed_is_not_claimed() {
     let world = World::new();
     let (policies, pod) = (policies(SHELL), world.pod());
     let alert = world.alert(&pod);
-    world.cluster.fail_next(Call::Delete, Fault::Answer(ApiError::NotFound));
+    world
+        .cluster
+        .fail_next(Call::Delete, Fault::Answer(ApiError::NotFound));
     let decided = world.handle(&policies, &alert);
     assert_eq!(decided.outcome.label(), "skipped");
     world.confirm_after(Duration::from_secs(2));
@@ -93,20 +125,50 @@ fn a_pod_that_someone_else_removed_is_not_claimed() {
 #[test]
 fn a_fact_that_cannot_be_read_stops_what_rests_on_it_until_it_can() {
     let specs = [
-        (SHELL.replace("mode: enforce", "mode: enforce\n  protect: { namespaceSelector: { matchLabels: { a: b } } }"), Call::Namespace),
-        (SHELL.replace("mode: enforce", "mode: enforce\n  protect: { workloads: [{ namespace: x, kind: Deployment, name: y }] }"), Call::Owner),
-        (SHELL.replace("mode: enforce", "mode: enforce\n  limits: [{ scope: workload, max: 1, per: 1m }]"), Call::Owner),
-        (SHELL.replace("alert.rule", "not ns.label[x] = y and alert.rule"), Call::Namespace),
-        (SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 0"), Call::Siblings),
+        (
+            SHELL.replace(
+                "mode: enforce",
+                "mode: enforce\n  protect: { namespaceSelector: { matchLabels: { a: b } } }",
+            ),
+            Call::Namespace,
+        ),
+        (
+            SHELL.replace(
+                "mode: enforce",
+                "mode: enforce\n  protect: { workloads: [{ namespace: x, kind: Deployment, name: y }] }",
+            ),
+            Call::Owner,
+        ),
+        (
+            SHELL.replace(
+                "mode: enforce",
+                "mode: enforce\n  limits: [{ scope: workload, max: 1, per: 1m }]",
+            ),
+            Call::Owner,
+        ),
+        (
+            SHELL.replace("alert.rule", "not ns.label[x] = y and alert.rule"),
+            Call::Namespace,
+        ),
+        (
+            SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 0"),
+            Call::Siblings,
+        ),
     ];
     for (spec, call) in specs {
         let world = World::new();
         let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
-        world.cluster.fail_next(call, Fault::Answer(ApiError::Unavailable(text())));
+        world
+            .cluster
+            .fail_next(call, Fault::Answer(ApiError::Unavailable(text())));
         let decided = world.handle(&policies, &alert);
         assert!(decided.outcome.is_retryable(), "{spec}: {decided:?}");
         assert_eq!(world.touched(), 0, "{spec}");
-        assert_eq!(world.handle(&policies, &alert).outcome, Outcome::Acted { certain: true }, "{spec}");
+        assert_eq!(
+            world.handle(&policies, &alert).outcome,
+            Outcome::Acted { certain: true },
+            "{spec}"
+        );
     }
 }
 
@@ -115,7 +177,9 @@ fn a_failure_after_a_label_leaves_the_rest_for_the_next_try() {
     let world = World::new();
     let spec = SHELL.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
     let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
-    world.cluster.fail_next(Call::Delete, Fault::Answer(ApiError::Unavailable(text())));
+    world
+        .cluster
+        .fail_next(Call::Delete, Fault::Answer(ApiError::Unavailable(text())));
     assert!(world.handle(&policies, &alert).outcome.is_retryable());
     let again = world.handle(&policies, &alert);
     assert_eq!(again.outcome, Outcome::Acted { certain: true });
@@ -125,9 +189,17 @@ fn a_failure_after_a_label_leaves_the_rest_for_the_next_try() {
 #[test]
 fn continue_on_error_goes_on() {
     let world = World::new();
-    let spec = SHELL.replace("[delete: {}]", "[label: { labels: { a: b }, continueOnError: true }, delete: {}]");
-    world.cluster.fail_next(Call::Patch, Fault::Answer(ApiError::Forbidden(text())));
+    let spec = SHELL.replace(
+        "[delete: {}]",
+        "[label: { labels: { a: b }, continueOnError: true }, delete: {}]",
+    );
+    world
+        .cluster
+        .fail_next(Call::Patch, Fault::Answer(ApiError::Forbidden(text())));
     let decided = world.handle(&policies(&spec), &world.alert(&world.pod()));
     assert_eq!(decided.outcome, Outcome::Acted { certain: true });
-    assert_eq!(decided.responses[0].tried[0].error.as_deref(), Some("forbidden: because"));
+    assert_eq!(
+        decided.responses[0].tried[0].error.as_deref(),
+        Some("forbidden: because")
+    );
 }

@@ -22,12 +22,25 @@ fn alerts_that_name_no_pod_are_skipped_with_the_reason() {
     let world = World::new();
     let cases = [
         (json!({}), "the alert names no pod and no container"),
-        (json!({ "container.id": "host" }), "the alert is about a node, not a pod"),
-        (json!({ "k8s.ns.name": "default", "k8s.pod.name": null }), "the alert names no pod and no container"),
+        (
+            json!({ "container.id": "host" }),
+            "the alert is about a node, not a pod",
+        ),
+        (
+            json!({ "k8s.ns.name": "default", "k8s.pod.name": null }),
+            "the alert names no pod and no container",
+        ),
     ];
     for (fields, reason) in cases {
         let decided = world.handle(&policies(SHELL), &world.alert_with(|f| *f = fields));
-        let Outcome::Skipped { guard: Guard::Target, why, retryable: false } = &decided.outcome else { panic!("{decided:?}") };
+        let Outcome::Skipped {
+            guard: Guard::Target,
+            why,
+            retryable: false,
+        } = &decided.outcome
+        else {
+            panic!("{decided:?}")
+        };
         assert_eq!(why, reason);
     }
 }
@@ -38,6 +51,7 @@ fn a_name_that_is_none_never_reaches_the_cluster() {
     for bad in ["../kube-system", "a/b", "", "A", "x?y", "..", "a%2fb"] {
         let alert = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": bad }));
         let decided = world.handle(&policies(SHELL), &alert);
+        world.cluster.advance(Duration::from_millis(1));
         assert_eq!(skipped(&decided.outcome), (Guard::Target, false), "{bad}");
         assert_eq!(decided.target, None);
     }
@@ -50,7 +64,10 @@ fn a_pod_that_only_its_container_tells_is_found() {
     let alert = world.alert_with(|f| {
         *f = json!({ "container.id": pod.containers[0].id.to_string().get(..12), "k8s.pod.name": null, "k8s.ns.name": null });
     });
-    assert_eq!(world.handle(&policies(SHELL), &alert).outcome, Outcome::Acted { certain: true });
+    assert_eq!(
+        world.handle(&policies(SHELL), &alert).outcome,
+        Outcome::Acted { certain: true }
+    );
     assert_eq!(world.cluster.touched()[0].uid, pod.uid);
 }
 
@@ -58,9 +75,12 @@ fn a_pod_that_only_its_container_tells_is_found() {
 fn a_container_that_no_status_shows_yet_may_be_sent_again_for_fifteen_seconds() {
     let world = World::new();
     let policies = policies(SHELL);
-    for fields in [json!({ "container.id": "0123456789ab" }), json!({
-        "container.id": "0123456789ab", "k8s.ns.name": "default", "k8s.pod.name": world.pod().name,
-    })] {
+    for fields in [
+        json!({ "container.id": "0123456789ab" }),
+        json!({
+            "container.id": "0123456789ab", "k8s.ns.name": "default", "k8s.pod.name": world.pod().name,
+        }),
+    ] {
         let alert = world.alert_with(|f| *f = fields);
         assert!(skipped(&world.handle(&policies, &alert).outcome).1);
         world.cluster.advance(Duration::from_secs(16));
@@ -75,18 +95,38 @@ fn the_pod_that_took_over_a_name_is_never_hit() {
     let set = Workload::stateful_set(namespace("default"), name("ledger")).first_pod(name("ledger-0"));
     world.cluster.add_workload(set);
     world.cluster.advance(Duration::from_secs(60));
-    let old = world.cluster.pod(&namespace("default"), &name("ledger-0")).unwrap();
+    let old = world
+        .cluster
+        .pod(&namespace("default"), &name("ledger-0"))
+        .unwrap();
     let with_container = world.alert(&old);
-    let with_uid = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0", "k8s.pod.uid": old.uid }));
+    let with_uid = world.alert_with(|f| {
+        *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0", "k8s.pod.uid": old.uid })
+    });
     let by_name = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0" }));
-    world.cluster.delete(&old.namespace, &old.name, Some(0), None).unwrap();
+    world
+        .cluster
+        .delete(&old.namespace, &old.name, None, Some(0))
+        .unwrap();
     world.cluster.advance(Duration::from_secs(20));
-    let new = world.cluster.pod(&namespace("default"), &name("ledger-0")).unwrap();
+    let new = world
+        .cluster
+        .pod(&namespace("default"), &name("ledger-0"))
+        .unwrap();
     assert_ne!(new.uid, old.uid);
     let policies = policies(SHELL);
-    assert_eq!(skipped(&world.handle(&policies, &with_container).outcome), (Guard::Identity, false));
-    assert_eq!(skipped(&world.handle(&policies, &with_uid).outcome), (Guard::Identity, false));
-    assert_eq!(skipped(&world.handle(&policies, &by_name).outcome), (Guard::PodAge, false));
+    assert_eq!(
+        skipped(&world.handle(&policies, &with_container).outcome),
+        (Guard::Identity, false)
+    );
+    assert_eq!(
+        skipped(&world.handle(&policies, &with_uid).outcome),
+        (Guard::Identity, false)
+    );
+    assert_eq!(
+        skipped(&world.handle(&policies, &by_name).outcome),
+        (Guard::PodAge, false)
+    );
     assert_eq!(world.touched(), 0);
 }
 
@@ -96,10 +136,15 @@ fn a_post_dated_alert_is_as_old_as_its_receipt() {
     let received = world.cluster.now();
     let later = received + Duration::from_secs(30);
     let pod = world.pod();
-    world.cluster.delete(&pod.namespace, &pod.name, Some(0), None).unwrap();
+    world
+        .cluster
+        .delete(&pod.namespace, &pod.name, None, Some(0))
+        .unwrap();
     world.cluster.advance(Duration::from_secs(30));
     let new = world.pod();
-    let alert = world.alert_at(later, |f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": new.name }));
+    let alert = world.alert_at(later, |f| {
+        *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": new.name })
+    });
     let decided = block_on(world.engine.handle(&policies(SHELL), &alert, Some(received)));
     assert_eq!(skipped(&decided.outcome), (Guard::PodAge, false));
 }
@@ -109,21 +154,40 @@ fn a_pod_that_is_gone_is_said_to_be() {
     let world = World::new();
     let (pod, policies) = (world.pod(), policies(SHELL));
     let alert = world.alert(&pod);
-    world.cluster.delete(&pod.namespace, &pod.name, Some(0), None).unwrap();
-    assert_eq!(skipped(&world.handle(&policies, &alert).outcome), (Guard::Target, false));
+    world
+        .cluster
+        .delete(&pod.namespace, &pod.name, None, Some(0))
+        .unwrap();
+    assert_eq!(
+        skipped(&world.handle(&policies, &alert).outcome),
+        (Guard::Target, false)
+    );
 }
 
 #[test]
 fn mirror_pods_and_finished_pods_are_left_alone() {
     let world = World::new();
-    world.cluster.add_workload(Workload::static_pod(namespace("default"), name("etcd-node-1")));
-    world.cluster.add_workload(Workload::pod(namespace("default"), name("done")));
+    world
+        .cluster
+        .add_workload(Workload::static_pod(namespace("default"), name("etcd-node-1")));
+    world
+        .cluster
+        .add_workload(Workload::pod(namespace("default"), name("done")));
     world.cluster.advance(Duration::from_secs(60));
     let mirror = world.pods().into_iter().find(|pod| pod.mirror).unwrap();
     let done = world.cluster.pod(&namespace("default"), &name("done")).unwrap();
     let alert = world.alert(&done);
-    world.cluster.finish(&done.uid, drop_core::pod::Phase::Succeeded).unwrap();
-    assert_eq!(skipped(&world.handle(&policies(SHELL), &world.alert(&mirror)).outcome), (Guard::Mirror, false));
-    assert_eq!(skipped(&world.handle(&policies(SHELL), &alert).outcome), (Guard::Finished, false));
+    world
+        .cluster
+        .finish(&done.uid, drop_core::pod::Phase::Succeeded)
+        .unwrap();
+    assert_eq!(
+        skipped(&world.handle(&policies(SHELL), &world.alert(&mirror)).outcome),
+        (Guard::Mirror, false)
+    );
+    assert_eq!(
+        skipped(&world.handle(&policies(SHELL), &alert).outcome),
+        (Guard::Finished, false)
+    );
     assert_eq!(world.touched(), 0);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use drop_core::Outcome;
 use drop_core::guard::Guard;
-use drop_core::memory::{Call, Fault};
+use drop_core::memory::{Call, Delays, Fault};
 use drop_core::past::ScopeKey;
 use drop_core::policy::Policies;
 use futures_executor::block_on;
@@ -12,7 +12,10 @@ use futures_executor::block_on;
 use crate::world::{SHELL, World, policies};
 
 fn limited(limit: &str) -> Policies {
-    policies(&SHELL.replace("mode: enforce", &format!("mode: enforce\n  limits: [{{ {limit} }}]")))
+    policies(&SHELL.replace(
+        "mode: enforce",
+        &format!("mode: enforce\n  limits: [{{ {limit} }}]"),
+    ))
 }
 
 fn label(world: &World, policies: &Policies, pod: usize) -> (&'static str, Option<Guard>) {
@@ -31,9 +34,17 @@ fn each_scope_counts_pods_in_its_window() {
         let world = World::of(4);
         let policies = limited(&format!("scope: {scope}, max: 2, per: 1m"));
         let results: Vec<_> = (0..3).map(|pod| label(&world, &policies, pod)).collect();
-        assert_eq!(results, [("acted", None), ("acted", None), ("skipped", Some(Guard::Limit))], "{scope}");
+        assert_eq!(
+            results,
+            [("acted", None), ("acted", None), ("skipped", Some(Guard::Limit))],
+            "{scope}"
+        );
         world.cluster.advance(Duration::from_secs(61));
-        assert_eq!(label(&world, &policies, 0), ("acted", None), "{scope}: there is room again");
+        assert_eq!(
+            label(&world, &policies, 0),
+            ("acted", None),
+            "{scope}: there is room again"
+        );
     }
 }
 
@@ -57,7 +68,9 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
     world.cluster.advance(Duration::from_secs(61));
     assert_eq!(label(&world, &policies, 2).0, "observed");
     let scope = ScopeKey::Workload {
-        namespace: crate::world::namespace("default"), kind: "Deployment".to_owned(), name: "db".to_owned(),
+        namespace: crate::world::namespace("default"),
+        kind: "Deployment".to_owned(),
+        name: "db".to_owned(),
     };
     assert!(block_on(world.engine.rearm(&scope)).unwrap());
     assert!(!block_on(world.engine.rearm(&scope)).unwrap());
@@ -68,10 +81,16 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
 fn pods_that_were_acted_on_are_not_available_whatever_their_status_says() {
     let world = World::of(4);
     let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 50%"));
+    let slow = Delays { start: Duration::from_secs(60), ..Delays::default() };
+    world.cluster.set_delays(slow);
     let pods = world.pods();
-    let results: Vec<_> = pods.iter().take(3).map(|pod| {
-        world.cluster.advance(Duration::from_millis(1));
-        world.handle(&policies, &world.alert(pod)).outcome.label()
-    }).collect();
+    let results: Vec<_> = pods
+        .iter()
+        .take(3)
+        .map(|pod| {
+            world.cluster.advance(Duration::from_millis(1));
+            world.handle(&policies, &world.alert(pod)).outcome.label()
+        })
+        .collect();
     assert_eq!(results, ["acted", "acted", "skipped"]);
 }

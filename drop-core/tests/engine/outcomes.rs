@@ -18,12 +18,21 @@ fn drops_the_pod_once_and_proves_it_gone() {
     let pod = world.pod();
     let decided = world.handle(&policies(SHELL), &world.alert(&pod));
     assert_eq!(decided.outcome, Outcome::Acted { certain: true });
-    assert_eq!(decided.to_string(), format!("[Terminal shell in container] deleted {} from default because a shell", pod.name));
+    assert_eq!(
+        decided.to_string(),
+        format!(
+            "[Terminal shell in container] deleted {} from default because a shell",
+            pod.name
+        )
+    );
     assert_eq!(world.confirm_after(2 * SECOND), 0);
     assert_eq!(world.cluster.pod_by_uid(&pod.uid), None);
     let closed = world.records.closed();
     assert_eq!(closed.len(), 1);
-    assert_eq!((closed[0].id, &closed[0].ending), (decided.id, &Ending::Confirmed { ours: true }));
+    assert_eq!(
+        (closed[0].id, &closed[0].ending),
+        (decided.id, &Ending::Confirmed { ours: true })
+    );
     assert_eq!(world.pods().len(), 1, "the controller has replaced it");
     assert_eq!(world.touched(), 1);
 }
@@ -46,14 +55,20 @@ fn several_alerts_for_one_pod_end_in_one_act() {
     world.handle(&policies, &world.alert(&pod));
     world.cluster.advance(Duration::from_millis(1));
     let second = world.handle(&policies, &world.alert(&pod));
-    assert!(matches!(second.outcome, Outcome::Skipped { retryable: false, .. }), "{:?}", second.outcome);
+    assert!(
+        matches!(second.outcome, Outcome::Skipped { retryable: false, .. }),
+        "{:?}",
+        second.outcome
+    );
     assert_eq!(world.touched(), 1);
 }
 
 #[test]
 fn an_alert_that_no_response_matches_is_ignored_and_asks_the_cluster_nothing() {
     let world = World::new();
-    world.cluster.fail(drop_core::memory::Call::Find, drop_core::memory::Fault::NeverSent);
+    world
+        .cluster
+        .fail(drop_core::memory::Call::Find, drop_core::memory::Fault::NeverSent);
     let policies = policies(&SHELL.replace("Terminal shell in container", "Another rule"));
     let decided = world.handle(&policies, &world.alert(&world.pod()));
     assert_eq!(decided.outcome, Outcome::Ignored);
@@ -79,26 +94,41 @@ fn observe_decides_the_same_and_touches_nothing() {
 fn the_more_careful_mode_counts() {
     let world = World::new();
     let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      mode: observe"));
-    assert_eq!(world.handle(&policies, &world.alert(&world.pod())).outcome, Outcome::Observed);
+    assert_eq!(
+        world.handle(&policies, &world.alert(&world.pod())).outcome,
+        Outcome::Observed
+    );
     assert_eq!(world.touched(), 0);
 }
 
 #[test]
 fn what_stops_a_response_is_final_and_said() {
-    let kube_system = SHELL.replace("mode: enforce", "mode: enforce\n  protect: { namespaces: [default] }");
-    let by_owner = "mode: enforce\n  protect: { workloads: [{ namespace: default, kind: Deployment, name: db }] }";
+    let kube_system = SHELL.replace(
+        "mode: enforce",
+        "mode: enforce\n  protect: { namespaces: [default] }",
+    );
+    let by_owner =
+        "mode: enforce\n  protect: { workloads: [{ namespace: default, kind: Deployment, name: db }] }";
     let by_label = "mode: enforce\n  protect: { namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: default } } }";
     let cases = [
         (kube_system, Guard::Protected),
         (SHELL.replace("mode: enforce", by_owner), Guard::Protected),
         (SHELL.replace("mode: enforce", by_label), Guard::Protected),
-        (SHELL.replace("mode: enforce", "mode: enforce\n  namespaces: [shop]"), Guard::Bounds),
-        (SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 1"), Guard::Availability),
+        (
+            SHELL.replace("mode: enforce", "mode: enforce\n  namespaces: [shop]"),
+            Guard::Bounds,
+        ),
+        (
+            SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 1"),
+            Guard::Availability,
+        ),
     ];
     for (spec, expected) in cases {
         let world = World::new();
         let decided = world.handle(&policies(&spec), &world.alert(&world.pod()));
-        let Outcome::Skipped { guard, retryable, .. } = &decided.outcome else { panic!("{spec}: {:?}", decided.outcome) };
+        let Outcome::Skipped { guard, retryable, .. } = &decided.outcome else {
+            panic!("{spec}: {:?}", decided.outcome)
+        };
         assert_eq!((*guard, *retryable), (expected, false), "{spec}");
         assert_eq!(world.touched(), 0, "{spec}");
     }
@@ -119,8 +149,15 @@ fn every_response_that_matches_runs_until_one_ends_the_pod() {
 "#,
     );
     let decided = world.handle(&policies, &world.alert(&world.pod()));
-    let results: Vec<_> = decided.responses.iter().map(|a| (a.judgement.response.as_str(), a.result.label())).collect();
-    assert_eq!(results, [("watch", "observed"), ("mark", "acted"), ("end", "acted")]);
+    let results: Vec<_> = decided
+        .responses
+        .iter()
+        .map(|a| (a.judgement.response.as_str(), a.result.label()))
+        .collect();
+    assert_eq!(
+        results,
+        [("watch", "observed"), ("mark", "acted"), ("end", "acted")]
+    );
     assert_eq!(decided.outcome, Outcome::Acted { certain: true });
 }
 
@@ -135,7 +172,14 @@ fn old_and_future_alerts_are_skipped_without_a_look_up() {
     let at = |offset: i64| Timestamp::from_second(now.as_second() + offset).unwrap();
     for (offset, skipped) in [(-301, true), (-300, false), (2, false), (3, true)] {
         let decided = world.handle(&policies, &world.alert_at(at(offset), name));
-        let age = matches!(decided.outcome, Outcome::Skipped { guard: Guard::AlertAge, retryable: false, .. });
+        let age = matches!(
+            decided.outcome,
+            Outcome::Skipped {
+                guard: Guard::AlertAge,
+                retryable: false,
+                ..
+            }
+        );
         assert_eq!(age, skipped, "{offset}: {:?}", decided.outcome);
         assert_eq!(decided.target.is_none(), skipped);
     }
@@ -147,7 +191,10 @@ fn after_a_forced_deletion_absence_proves_nothing() {
     let policies = policies(&SHELL.replace("delete: {}", "delete: { gracePeriodSeconds: 0 }"));
     world.handle(&policies, &world.alert(&world.pod()));
     assert_eq!(world.confirm_after(SECOND), 0);
-    assert!(matches!(world.records.closed()[0].ending, Ending::Unconfirmed { .. }));
+    assert!(matches!(
+        world.records.closed()[0].ending,
+        Ending::Unconfirmed { .. }
+    ));
 }
 
 #[test]
@@ -157,7 +204,11 @@ fn records_survive_json() {
     world.confirm_after(2 * SECOND);
     for record in world.records.all() {
         let text = serde_json::to_string(&record).unwrap();
-        assert_eq!(serde_json::from_str::<drop_core::record::Record>(&text).unwrap(), record, "{text}");
+        assert_eq!(
+            serde_json::from_str::<drop_core::record::Record>(&text).unwrap(),
+            record,
+            "{text}"
+        );
     }
 }
 
@@ -168,5 +219,8 @@ fn text_of_an_alert_cannot_forge_a_line() {
     text = text.replace("a shell", "x\\n[rule] deleted everything \\u001b[31m\\u202e");
     let alert = falco_event::Alert::from_slice(text.as_bytes()).unwrap();
     let line = world.handle(&policies(SHELL), &alert).to_string();
-    assert!(line.ends_with("because x\\n[rule] deleted everything \\u{1b}[31m\\u{202e}"), "{line}");
+    assert!(
+        line.ends_with("because x\\n[rule] deleted everything \\u{1b}[31m\\u{202e}"),
+        "{line}"
+    );
 }

@@ -15,8 +15,14 @@ use serde_json::{Value, json};
 
 /// The policy of most tests: what is said after `spec:`, indented by two.
 pub fn policies(spec: &str) -> Policies {
-    let text = format!("apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n{spec}");
-    Policies::parse(&[Source { name: "p.yaml", text: &text }]).unwrap_or_else(|wrong| panic!("{wrong}"))
+    let text = format!(
+        "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n{spec}"
+    );
+    Policies::parse(&[Source {
+        name: "p.yaml",
+        text: &text,
+    }])
+    .unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
 pub const SHELL: &str = r#"
@@ -46,13 +52,21 @@ impl World {
     pub fn of(replicas: u32) -> Self {
         let cluster = Cluster::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         cluster.add_namespace(&namespace("default"), &[]);
-        cluster.add_workload(Workload::deployment(namespace("default"), name("db")).label("app", "db").replicas(replicas));
+        cluster.add_workload(
+            Workload::deployment(namespace("default"), name("db"))
+                .label("app", "db")
+                .replicas(replicas),
+        );
         cluster.advance(Duration::from_secs(60));
         let records = Records::default();
         let memory = Arc::new(LocalMemory::new(Arc::new(cluster.clone())));
         let api = Arc::new(cluster.clone());
         let engine = Engine::new(api, memory, Arc::new(records.clone()), Arc::new(cluster.clone()));
-        Self { cluster, records, engine }
+        Self {
+            cluster,
+            records,
+            engine,
+        }
     }
 
     pub fn new() -> Self {

@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use drop_core::Engine;
 use drop_core::memory::{Cluster, Records, Workload};
 use drop_core::past::LocalMemory;
 use drop_core::pod::Pod;
 use drop_core::policy::{Policies, Source};
 use drop_core::ports::PodApi;
-use drop_core::Engine;
-use drop_server::{Host, SystemClock, serve};
+use drop_server::{Host, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,11 +62,26 @@ impl Stage {
         let clock = Arc::new(SystemClock::default());
         let memory = Arc::new(LocalMemory::new(clock.clone()));
         let engine = Engine::new(api(cluster.clone()), memory, Arc::new(records.clone()), clock);
-        let policies = Policies::parse(&[Source { name: "p", text: POLICY }]).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let policies = Policies::parse(&[Source {
+            name: "p",
+            text: POLICY,
+        }])
+        .unwrap_or_else(|wrong| panic!("{wrong}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, stop, host) = (listener.local_addr().unwrap(), CancellationToken::new(), Arc::new(Host::new(engine, policies)));
+        let (address, stop, host) = (
+            listener.local_addr().unwrap(),
+            CancellationToken::new(),
+            Arc::new(Host::new(engine, Arc::new(Store::new(policies)))),
+        );
         let server = tokio::spawn(serve(listener, Arc::clone(&host), stop.clone().cancelled_owned()));
-        Self { cluster, records, address, stop, server, host }
+        Self {
+            cluster,
+            records,
+            address,
+            stop,
+            server,
+            host,
+        }
     }
 
     pub async fn connect(&self) -> TcpStream {
@@ -86,7 +101,8 @@ impl Stage {
 
     /// Falco's own POST.
     pub async fn falco(&self, body: &str) -> Answer {
-        self.post("content-type: application/json\r\n", body.as_bytes()).await
+        self.post("content-type: application/json\r\n", body.as_bytes())
+            .await
     }
 
     pub fn pod(&self) -> Pod {
@@ -99,12 +115,19 @@ impl Stage {
 
     /// The outcomes so far, by label.
     pub fn outcomes(&self) -> Vec<&'static str> {
-        self.records.decided().iter().map(|decided| decided.outcome.label()).collect()
+        self.records
+            .decided()
+            .iter()
+            .map(|decided| decided.outcome.label())
+            .collect()
     }
 }
 
 pub fn request(headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -113,8 +136,16 @@ pub async fn answer(stream: &mut TcpStream) -> Answer {
     stream.read_to_end(&mut text).await.unwrap();
     let text = String::from_utf8(text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0);
+    Answer {
+        status,
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
 }
 
 /// Falco's alert about a pod, as of now.
@@ -134,5 +165,7 @@ pub fn fields(fields: &serde_json::Value) -> String {
 
 /// A future that is polled until it ends or the test's time is up.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(std::time::Duration::from_secs(20), future).await.expect("it takes too long")
+    tokio::time::timeout(std::time::Duration::from_secs(20), future)
+        .await
+        .expect("it takes too long")
 }
