@@ -16,28 +16,29 @@ use hyper::body::Incoming;
 use crate::host::Host;
 
 /// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
-pub const MAX_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
-pub const BODY_WITHIN: Duration = Duration::from_secs(10);
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// After how many seconds a sender that honours it should try again.
 const RETRY_SECONDS: &str = "1";
 
-pub async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
-        (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(host),
+        (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
+        (&Method::GET, "/policies") => policies(host),
         (&Method::OPTIONS, _) => allow(StatusCode::NO_CONTENT),
         _ => allow(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
-fn ready(host: &Host) -> Response<Full<Bytes>> {
-    match host.ready() {
-        Ok(()) => empty(StatusCode::OK),
-        Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+/// Which policies are in force, for people: generation, hash, since when, and what was refused since.
+fn policies(host: &Host) -> Response<Full<Bytes>> {
+    match serde_json::to_string(&host.policies()) {
+        Ok(body) => with_body(StatusCode::OK, "application/json", body),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
@@ -46,7 +47,10 @@ async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> 
     let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is over {MAX_BODY} bytes"));
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is over {MAX_BODY} bytes"),
+            );
         }
         Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long".to_owned()),
@@ -66,7 +70,11 @@ struct Delivery {
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
     match receive(headers, body) {
-        Ok(event) => Ok(Delivery { alerts: vec![event.alert], refused: Vec::new(), received: event.received }),
+        Ok(event) => Ok(Delivery {
+            alerts: vec![event.alert],
+            refused: Vec::new(),
+            received: event.received,
+        }),
         Err(Refusal::NotACloudEvent) => bare(headers, body),
         Err(refusal) => Err((refusal.status(), refusal.to_string())),
     }
@@ -74,13 +82,20 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
 
 /// Falco's own POST, without an envelope: it may hold several alerts, and a broken one does not cost the others.
 fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
-    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
     let is_json = media_type.is_empty() || media_type.to_ascii_lowercase().starts_with(b"application/json");
     if !is_json {
         let expected = "expected a CloudEvent, or Falco's alert as application/json";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, expected.to_owned()));
     }
-    let mut delivery = Delivery { alerts: Vec::new(), refused: Vec::new(), received: None };
+    let mut delivery = Delivery {
+        alerts: Vec::new(),
+        refused: Vec::new(),
+        received: None,
+    };
     for alert in read_all(body) {
         match alert {
             Ok(alert) => delivery.alerts.push(alert),
@@ -92,8 +107,11 @@ fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
 
 /// Each alert is a task of its own: a sender that hangs up changes neither the act nor its record.
 async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
-    let tasks: Vec<_> =
-        delivery.alerts.into_iter().map(|alert| host.accept(alert, delivery.received)).collect();
+    let tasks: Vec<_> = delivery
+        .alerts
+        .into_iter()
+        .map(|alert| host.accept(alert, delivery.received))
+        .collect();
     let mut again = false;
     for task in tasks {
         again |= match task {
@@ -110,27 +128,42 @@ async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
 
 fn retry() -> Response<Full<Bytes>> {
     let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     response
 }
 
 fn allow(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = empty(status);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
     response
 }
 
-/// The reason goes to the log too: few senders show it, and a Broker only in its dead letters.
+/// The reason goes to the log too: few senders show it, and a Broker only in its dead letters. An event that is not
+/// Falco's is none of ours and no mistake of its sender: it is acknowledged, without a body.
 fn refuse(status: StatusCode, why: String) -> Response<Full<Bytes>> {
     let why = drop_core::record::escape(&why);
     tracing::warn!(status = status.as_u16(), why, "a request was refused");
-    text(status, why)
+    if status.is_success() {
+        empty(status)
+    } else {
+        text(status, why)
+    }
 }
 
 fn text(status: StatusCode, why: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(why)));
+    with_body(status, "text/plain; charset=utf-8", why)
+}
+
+fn with_body(status: StatusCode, media_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

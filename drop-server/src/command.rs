@@ -79,7 +79,11 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(help_or_mistake) => {
             // Nothing is left to say where standard output is closed.
             let _ = help_or_mistake.print();
-            return if help_or_mistake.use_stderr() { BAD_CONFIGURATION.into() } else { ExitCode::SUCCESS };
+            return if help_or_mistake.use_stderr() {
+                BAD_CONFIGURATION.into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     crate::run::logs();
@@ -115,7 +119,10 @@ impl std::fmt::Display for Failure {
 }
 
 /// For people, on standard error: a diagnostic has lines of its own, which a log would fold.
-#[expect(clippy::print_stderr, reason = "the one place where the program speaks of its own end")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the program speaks of its own end"
+)]
 fn say(text: &str) {
     eprintln!("drop-server: {text}");
 }

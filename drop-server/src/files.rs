@@ -6,28 +6,43 @@ use anyhow::{Context as _, Result, bail};
 use drop_core::policy::{Policies, Source};
 
 /// A policy file as read.
-struct File {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
     name: String,
     text: String,
 }
 
-/// Reads every policy below these paths; they act side by side.
+/// Reads every policy file below these paths.
 ///
 /// # Errors
-/// A path cannot be read, a directory holds no policy, or the policies are wrong: then every mistake is named.
-pub(crate) fn policies(paths: &[PathBuf]) -> Result<Policies> {
+/// A path cannot be read, or a directory holds no policy.
+pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
         for file in listed(path)? {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
-            files.push(File { name: file.display().to_string(), text });
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
+            files.push(File {
+                name: file.display().to_string(),
+                text,
+            });
         }
     }
-    parse(&files)
+    Ok(files)
 }
 
-fn parse(files: &[File]) -> Result<Policies> {
-    let sources: Vec<_> = files.iter().map(|file| Source { name: &file.name, text: &file.text }).collect();
+/// The policies in these files; they act side by side.
+///
+/// # Errors
+/// Every mistake in them.
+pub(crate) fn parse(files: &[File]) -> Result<Policies> {
+    let sources: Vec<_> = files
+        .iter()
+        .map(|file| Source {
+            name: &file.name,
+            text: &file.text,
+        })
+        .collect();
     Policies::parse(&sources).map_err(|wrong| anyhow::anyhow!("{wrong}"))
 }
 
@@ -39,8 +54,12 @@ fn listed(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).with_context(|| format!("policy directory `{}`", path.display()))? {
         let file = entry?.path();
-        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let hidden = file
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let is_yaml = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
         if is_yaml && !hidden && file.is_file() {
             files.push(file);
         }

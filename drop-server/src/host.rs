@@ -1,40 +1,41 @@
 //! The host of the engine: it runs every accepted alert to its end, and asks for the second records.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use drop_core::policy::Policies;
 use drop_core::{Engine, Outcome};
 use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::policies::{Status, Store};
+
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
-pub const MAX_IN_FLIGHT: usize = 4_096;
+const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 
 /// The engine with its policies, and the alerts under way.
+#[derive(Debug)]
 pub struct Host {
     engine: Engine,
-    policies: Arc<Policies>,
+    policies: Arc<Store>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     acted: Arc<Notify>,
-    connected: AtomicBool,
 }
 
 impl Host {
-    pub fn new(engine: Engine, policies: Policies) -> Self {
+    /// A host of this engine, under the policies that are in force when an alert comes.
+    #[must_use]
+    pub fn new(engine: Engine, policies: Arc<Store>) -> Self {
         Self {
             engine,
-            policies: Arc::new(policies),
+            policies,
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
-            connected: AtomicBool::new(true),
         }
     }
 
@@ -47,9 +48,13 @@ impl Host {
         received: Option<Timestamp>,
     ) -> Option<impl Future<Output = Option<Outcome>> + use<>> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        let (engine, policies, acted) = (self.engine.clone(), Arc::clone(&self.policies), Arc::clone(&self.acted));
+        let (engine, active, acted) = (
+            self.engine.clone(),
+            self.policies.active(),
+            Arc::clone(&self.acted),
+        );
         let task = self.tasks.spawn(async move {
-            let decided = engine.handle(&policies, &alert, received).await;
+            let decided = engine.handle(&active.policies, &alert, received).await;
             acted.notify_one();
             drop(permit);
             decided.outcome
@@ -65,9 +70,10 @@ impl Host {
         })
     }
 
-    /// Whether alerts can be handled, and why not.
-    pub fn ready(&self) -> Result<(), String> {
-        if self.connected.load(Ordering::Relaxed) { Ok(()) } else { Err("not connected to a cluster".to_owned()) }
+    /// The policies in force.
+    #[must_use]
+    pub fn policies(&self) -> Status {
+        self.policies.status()
     }
 
     /// Looks at the pods that were acted on until each is proven gone, or not. Never returns.

@@ -30,7 +30,9 @@ impl JsonLines {
     /// Where no thread can be started.
     pub fn start(out: impl Write + Send + 'static) -> std::io::Result<(Self, Writer)> {
         let (lines, waiting) = mpsc::channel(WAITING);
-        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || write(waiting, out))?;
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || write(waiting, out))?;
         Ok((Self { lines }, Writer(thread)))
     }
 }
@@ -87,7 +89,9 @@ fn say(decided: &Decided) {
 fn say_closed(closed: &Closed) {
     let (id, target, took_ms) = (closed.id, &closed.target, closed.took / 1_000_000);
     match &closed.ending {
-        Ending::Confirmed { ours: true } => tracing::info!(%id, %target, took_ms, "confirmed: the pod is gone"),
+        Ending::Confirmed { ours: true } => {
+            tracing::info!(%id, %target, took_ms, "confirmed: the pod is gone")
+        }
         Ending::Confirmed { ours: false } => {
             tracing::info!(%id, %target, took_ms, "the pod is gone, perhaps not by this act");
         }

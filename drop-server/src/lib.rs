@@ -4,7 +4,7 @@
 //! alert, as a task of its own; [`command`] is the command line. The server knows nothing about pods: what is done about
 //! an alert is decided in `drop-core`, and done through `drop-kube`.
 
-pub mod answer;
+mod answer;
 mod clock;
 pub mod command;
 #[cfg(feature = "demo")]
@@ -14,6 +14,7 @@ mod files;
 mod host;
 mod journal;
 mod memory;
+mod policies;
 mod run;
 mod signals;
 
@@ -21,3 +22,4 @@ pub use clock::SystemClock;
 pub use edge::serve;
 pub use host::Host;
 pub use journal::JsonLines;
+pub use policies::{About, Follower, Status, Store};

@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::command::{Failure, Serve, Where};
 use crate::host::Host;
 use crate::journal::JsonLines;
+use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 
 /// Where Kubernetes tells a pod its namespace.
@@ -30,27 +31,43 @@ const TASKS_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) fn logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // Fails only where a subscriber is set already, and then that one is right.
-    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// Serves until a signal.
 pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
-    let policies = load(&options).map_err(Failure::Configuration)?;
-    let address = options.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
+    let (follower, policies) = load(&options).map_err(Failure::Configuration)?;
+    let address = options
+        .listen
+        .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
     let api = cluster(&options).await.map_err(Failure::Configuration)?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
-    let (journal, writer) = JsonLines::start(std::io::stdout()).context("journal").map_err(Failure::Running)?;
-    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), policies));
+    let (journal, writer) = JsonLines::start(std::io::stdout())
+        .context("journal")
+        .map_err(Failure::Running)?;
+    let store = Arc::new(Store::new(policies));
+    let following = tokio::spawn(follower.follow(Arc::clone(&store)));
+    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store));
+    let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
         () = until_drained(listener, Arc::clone(&host), &stop) => false,
         () = stop.abort.cancelled() => true,
     };
+    following.abort();
     drop(host);
     if aborted {
-        return Err(Failure::Running(anyhow!("ended at once by a second signal; alerts in flight are unfinished")));
+        return Err(Failure::Running(anyhow!(
+            "ended at once by a second signal; alerts in flight are unfinished"
+        )));
     }
     writer.finish();
     Ok(())
@@ -74,23 +91,23 @@ async fn until_drained(listener: TcpListener, host: Arc<Host>, stop: &Stop) {
     confirming.abort();
 }
 
-fn load(options: &Serve) -> anyhow::Result<Policies> {
-    let policies = crate::files::policies(&options.policy)?;
-    let own = options.namespace.clone().or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
-    Ok(match own {
-        Some(own) => {
-            let own = Namespace::try_from(own.trim()).context("the namespace of falco-drop itself")?;
-            policies.protect_also(own)
-        }
-        None => policies,
-    })
+fn load(options: &Serve) -> anyhow::Result<(Follower, Policies)> {
+    let own = options
+        .namespace
+        .clone()
+        .or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
+    let own = own.map(|own| Namespace::try_from(own.trim()).context("the namespace of falco-drop itself"));
+    Follower::start(options.policy.clone(), own.transpose()?)
 }
 
 async fn cluster(options: &Serve) -> anyhow::Result<Arc<dyn PodApi>> {
     match options.cluster {
         Where::Memory => Ok(Arc::new(crate::memory::start()?)),
         Where::Kubernetes => {
-            let connect = Connect { context: options.context.clone(), ..Connect::default() };
+            let connect = Connect {
+                context: options.context.clone(),
+                ..Connect::default()
+            };
             Ok(Arc::new(KubePods::connect(&connect, Settings::default()).await?))
         }
     }

@@ -16,8 +16,16 @@ spec:
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drop-server"));
-    command.args(arguments).env_remove("KUBECONFIG").env_remove("DROP_POLICY").env_remove("PORT").env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .env_remove("KUBECONFIG")
+        .env_remove("DROP_POLICY")
+        .env_remove("PORT")
+        .env_remove("RUST_LOG");
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -32,7 +40,11 @@ fn policy(text: &str) -> tempfile::NamedTempFile {
 fn the_demo_shows_every_hop_and_says_by_its_code_that_the_pod_was_dropped() {
     let output = program(&["demo", "--once"]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{shown}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     for hop in [
         "type: falco.rule.output.v1",
         "source: https://falco.org",
@@ -49,10 +61,20 @@ fn the_demo_shows_every_hop_and_says_by_its_code_that_the_pod_was_dropped() {
 
 #[test]
 fn the_demo_under_a_policy_that_does_not_drop_says_so_by_its_code() {
-    for text in [SHELL.replace("enforce", "observe"), SHELL.replace("Terminal", "Another")] {
+    for text in [
+        SHELL.replace("enforce", "observe"),
+        SHELL.replace("Terminal", "Another"),
+    ] {
         let file = policy(&text);
-        let output = program(&["demo", "--once", "--policy", file.path().to_str().unwrap()]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+        let output = program(&["demo", "--once", "--policy", file.path().to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
 }
 
@@ -62,7 +84,11 @@ fn the_demo_prints_a_command_that_works_as_it_stands() {
     for _ in 0..2 {
         let command = demo.line(|line| line.starts_with("curl "));
         let sent = Command::new("sh").args(["-c", &command]).output().unwrap();
-        assert!(sent.status.success(), "{command}: {}", String::from_utf8_lossy(&sent.stderr));
+        assert!(
+            sent.status.success(),
+            "{command}: {}",
+            String::from_utf8_lossy(&sent.stderr)
+        );
         demo.line(|line| line.contains("] deleted mysql-db-7d59548d75-"));
         demo.line(|line| line.contains("Confirmed: mysql-db-7d59548d75-"));
     }
@@ -74,11 +100,45 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
     let path = wrong.path().to_str().unwrap();
     let good = policy(SHELL);
     let cases: Vec<(Vec<&str>, i32, &str)> = vec![
-        (vec!["serve", "--cluster", "memory", "--policy", path], 64, "responses"),
-        (vec!["serve", "--cluster", "memory", "--policy", "/does/not/exist.yaml"], 64, "/does/not/exist.yaml"),
-        (vec!["serve", "--cluster", "memory", "--policy", "/"], 64, "no `*.yaml` file"),
-        (vec!["serve", "--cluster", "memory", "--namespace", "A/b", "--policy", good.path().to_str().unwrap()], 64, "A/b"),
-        (vec!["serve", "--context", "nowhere", "--policy", good.path().to_str().unwrap()], 64, "nowhere"),
+        (
+            vec!["serve", "--cluster", "memory", "--policy", path],
+            64,
+            "responses",
+        ),
+        (
+            vec!["serve", "--cluster", "memory", "--policy", "/does/not/exist.yaml"],
+            64,
+            "/does/not/exist.yaml",
+        ),
+        (
+            vec!["serve", "--cluster", "memory", "--policy", "/"],
+            64,
+            "no `*.yaml` file",
+        ),
+        (
+            vec![
+                "serve",
+                "--cluster",
+                "memory",
+                "--namespace",
+                "A/b",
+                "--policy",
+                good.path().to_str().unwrap(),
+            ],
+            64,
+            "A/b",
+        ),
+        (
+            vec![
+                "serve",
+                "--context",
+                "nowhere",
+                "--policy",
+                good.path().to_str().unwrap(),
+            ],
+            64,
+            "nowhere",
+        ),
         (vec!["serve"], 64, "--policy"),
         (vec!["nonsense"], 64, "nonsense"),
     ];
@@ -94,15 +154,31 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
 fn it_serves_records_what_it_does_and_ends_well_on_a_signal() {
     let file = policy(SHELL);
     let path = file.path().to_str().unwrap();
-    let mut server = Running::start(&["serve", "--cluster", "memory", "--listen", "127.0.0.1:0", "--policy", path]);
+    let mut server = Running::start(&[
+        "serve",
+        "--cluster",
+        "memory",
+        "--listen",
+        "127.0.0.1:0",
+        "--policy",
+        path,
+    ]);
     let started = server.logged(|line| line.contains("listening"));
-    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["fields"]["address"].as_str().unwrap().to_owned();
+    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["fields"]["address"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let body = format!(
         r#"{{"rule":"Terminal shell in container","priority":"Notice","time":"{}","output":"x","output_fields":{{"container.id":"f29b261f8831"}}}}"#,
         jiff::Timestamp::now()
     );
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
@@ -137,13 +213,20 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 }
 
 fn find(lines: &mut impl BufRead, is_it: impl Fn(&str) -> bool) -> String {
-    lines.lines().map_while(Result::ok).find(|line| is_it(line)).expect("the program ended before it said so")
+    lines
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| is_it(line))
+        .expect("the program ended before it said so")
 }
 
 impl Drop for Running {

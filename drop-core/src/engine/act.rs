@@ -277,7 +277,7 @@ fn opening<'a>(
         limits,
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),
-        read_after: claim.at,
+        read_after: claim.since,
         within: ACT_WITHIN * 2,
         keep: longest.max(wanted.policy.max_alert_age),
     }

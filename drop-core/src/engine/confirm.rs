@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Engine, PROOF_WITHIN};
 use crate::outcome::Ending;
-use crate::past::{Act, Settled, Settlement};
+use crate::past::{Act, Settled, Settlement, Since};
 use crate::ports::{Lost, Mono, Presence};
 use crate::record::{Closed, Record, VERSION, nanos};
 
@@ -17,9 +17,11 @@ impl Engine {
     /// # Errors
     /// Where the memory does not answer.
     pub async fn confirm(&self) -> Result<usize, Lost> {
-        let (acts, now) = self.step(|past, now| (settled(past, now), now)).await?;
+        let (acts, since, now) = self
+            .step(|past, now| (settled(past, now), past.present(now), now))
+            .await?;
         for act in &acts {
-            let Some(ending) = self.look(act, now).await? else {
+            let Some(ending) = self.look(act, since, now).await? else {
                 continue;
             };
             self.journal
@@ -31,7 +33,7 @@ impl Engine {
     }
 
     /// How an act ended, once it can be said; none while it is open or where there is nothing to say.
-    async fn look(&self, act: &Act, now: Mono) -> Result<Option<Ending>, Lost> {
+    async fn look(&self, act: &Act, since: Since, now: Mono) -> Result<Option<Ending>, Lost> {
         let overdue =
             now.since(act.opened) > Duration::from_secs(u64::from(act.ends.unwrap_or(0))) + PROOF_WITHIN;
         let certain = act.ended(now) == Some(Settled::Happened);
@@ -41,7 +43,7 @@ impl Engine {
             )),
             Ok(Presence::Gone) => Some(Ending::Confirmed { ours: certain }),
             Ok(Presence::Alive) if !certain => {
-                self.step(|past, later| past.seen_alive(&act.target.uid, now, later))
+                self.step(|past, later| past.seen_alive(&act.target.uid, since, later))
                     .await?;
                 None
             }

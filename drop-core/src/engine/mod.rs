@@ -181,7 +181,7 @@ impl Engine {
             .filter(|facts| facts.pod.deletion.is_none());
         let concluded = self.step(|past, now| {
             if let Some(facts) = alive {
-                past.seen_alive(&facts.pod.uid, claim.at, now);
+                past.seen_alive(&facts.pod.uid, claim.since, now);
             }
             let outcome = done_so_far(past, &claim, now).fold(fresh.clone());
             past.release(claim, !outcome.is_retryable()).then_some(outcome)

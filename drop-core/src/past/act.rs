@@ -6,6 +6,7 @@ use std::time::Duration;
 use falco_event::{AlertId, Namespace};
 use serde::{Deserialize, Serialize};
 
+use super::Since;
 use crate::facts::Siblings;
 use crate::pod::Owner;
 use crate::policy::{Limit, MinAvailable, Mode, Scope};
@@ -50,6 +51,7 @@ pub struct Act {
     pub refuted: bool,
     /// Nothing more is owed.
     pub closed: bool,
+    pub(super) settled_step: u64,
     pub(super) keep: Duration,
     pub(super) scopes: Vec<ScopeKey>,
 }
@@ -183,7 +185,7 @@ pub struct Opening<'a> {
     /// The pod was read alive and not terminating…
     pub alive: bool,
     /// …by a read that began after this.
-    pub read_after: Mono,
+    pub read_after: Since,
     /// How long the engine may take to settle it.
     pub within: Duration,
     /// How long it is kept after it is closed: the longest of its windows and the alert's greatest age.
@@ -234,6 +236,7 @@ impl Opening<'_> {
             settled: None,
             refuted: false,
             closed: false,
+            settled_step: 0,
             keep: self.keep,
             scopes: scopes.map(|scope| self.key(scope)).to_vec(),
         }

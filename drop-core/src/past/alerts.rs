@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use falco_event::AlertId;
 
-use super::{MAX_ALERTS, Past};
+use super::{MAX_ALERTS, Past, Since};
 use crate::ports::Mono;
 
 /// The right to handle an alert, until another delivery takes over.
@@ -13,8 +13,8 @@ use crate::ports::Mono;
 pub struct Claim {
     /// The alert.
     pub alert: AlertId,
-    /// When it was claimed, on the memory's clock: every read of this delivery is later.
-    pub at: Mono,
+    /// When it was claimed: every read of this delivery is later.
+    pub since: Since,
     number: u64,
 }
 
@@ -61,7 +61,7 @@ impl Past {
         );
         Claimed::Yours(Claim {
             alert,
-            at: now,
+            since: self.present(now),
             number,
         })
     }

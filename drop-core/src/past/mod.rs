@@ -30,6 +30,8 @@ pub const MAX_ALERTS: usize = 65_536;
 #[derive(Debug, Clone, Default)]
 pub struct Past {
     next: u64,
+    /// Counts claims and settlements: their order, where two times are the same.
+    steps: u64,
     acts: BTreeMap<ActId, Act>,
     by_pod: BTreeMap<PodUid, BTreeSet<ActId>>,
     by_alert: BTreeMap<AlertId, BTreeSet<ActId>>,
@@ -45,6 +47,13 @@ pub struct Past {
 struct InScope {
     open: BTreeSet<ActId>,
     settled: BTreeSet<(Mono, ActId)>,
+}
+
+/// A point in the memory's order of steps, and its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    step: u64,
+    at: Mono,
 }
 
 impl Past {
@@ -105,7 +114,9 @@ impl Past {
         if act.settled.is_some() {
             return;
         }
+        self.steps += 1;
         act.settled = Some((how, now));
+        act.settled_step = self.steps;
         let owes_proof = act.owes_proof();
         for key in act.scopes.clone() {
             let scope = self.by_scope.entry((act.mode, key)).or_default();
@@ -121,12 +132,15 @@ impl Past {
 
     /// A read that began after `since` saw this pod alive and not terminating: acts that ended unknown before then
     /// have not happened. They still count in their limits, for a request under way may yet arrive.
-    pub fn seen_alive(&mut self, pod: &PodUid, since: Mono, now: Mono) {
-        let ended = |act: &&Act| act.settled.map_or(act.due, |(_, at)| at) <= since;
-        let unknown = |act: &&Act| !act.refuted && act.ended(since) == Some(Settled::Unknown);
+    pub fn seen_alive(&mut self, pod: &PodUid, since: Since, now: Mono) {
+        let ended_before = |act: &&Act| match act.settled {
+            Some(_) => act.settled_step <= since.step,
+            None => act.due <= since.at,
+        };
+        let unknown = |act: &&Act| !act.refuted && act.ended(now) == Some(Settled::Unknown);
         let refuted: Vec<ActId> = self
             .acts_at(pod)
-            .filter(ended)
+            .filter(ended_before)
             .filter(unknown)
             .map(|act| act.id)
             .collect();
@@ -136,6 +150,15 @@ impl Past {
                 act.refuted = true;
             }
             self.close(id, now);
+        }
+    }
+
+    /// The present, for a read that begins after it.
+    #[must_use]
+    pub fn present(&self, now: Mono) -> Since {
+        Since {
+            step: self.steps,
+            at: now,
         }
     }
 

@@ -51,6 +51,7 @@ fn a_name_that_is_none_never_reaches_the_cluster() {
     for bad in ["../kube-system", "a/b", "", "A", "x?y", "..", "a%2fb"] {
         let alert = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": bad }));
         let decided = world.handle(&policies(SHELL), &alert);
+        world.cluster.advance(Duration::from_millis(1));
         assert_eq!(skipped(&decided.outcome), (Guard::Target, false), "{bad}");
         assert_eq!(decided.target, None);
     }
@@ -105,7 +106,7 @@ fn the_pod_that_took_over_a_name_is_never_hit() {
     let by_name = world.alert_with(|f| *f = json!({ "k8s.ns.name": "default", "k8s.pod.name": "ledger-0" }));
     world
         .cluster
-        .delete(&old.namespace, &old.name, Some(0), None)
+        .delete(&old.namespace, &old.name, None, Some(0))
         .unwrap();
     world.cluster.advance(Duration::from_secs(20));
     let new = world
@@ -137,7 +138,7 @@ fn a_post_dated_alert_is_as_old_as_its_receipt() {
     let pod = world.pod();
     world
         .cluster
-        .delete(&pod.namespace, &pod.name, Some(0), None)
+        .delete(&pod.namespace, &pod.name, None, Some(0))
         .unwrap();
     world.cluster.advance(Duration::from_secs(30));
     let new = world.pod();
@@ -155,7 +156,7 @@ fn a_pod_that_is_gone_is_said_to_be() {
     let alert = world.alert(&pod);
     world
         .cluster
-        .delete(&pod.namespace, &pod.name, Some(0), None)
+        .delete(&pod.namespace, &pod.name, None, Some(0))
         .unwrap();
     assert_eq!(
         skipped(&world.handle(&policies, &alert).outcome),

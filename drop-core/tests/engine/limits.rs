@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use drop_core::Outcome;
 use drop_core::guard::Guard;
-use drop_core::memory::{Call, Fault};
+use drop_core::memory::{Call, Delays, Fault};
 use drop_core::past::ScopeKey;
 use drop_core::policy::Policies;
 use futures_executor::block_on;
@@ -81,6 +81,11 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
 fn pods_that_were_acted_on_are_not_available_whatever_their_status_says() {
     let world = World::of(4);
     let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 50%"));
+    let slow = Delays {
+        start: Duration::from_secs(60),
+        ..Delays::default()
+    };
+    world.cluster.set_delays(slow);
     let pods = world.pods();
     let results: Vec<_> = pods
         .iter()

@@ -59,7 +59,10 @@ pub(super) fn curl(front: &str, pod: &Pod) -> Result<String> {
     let alert = format!(
         r#"{{"output":"Notice A shell was spawned in a container with an attached terminal (k8s.ns={namespace} k8s.pod={name})","priority":"Notice","rule":"Terminal shell in container","time":"$(date -u +%Y-%m-%dT%H:%M:%SZ)","output_fields":{{"container.id":"{container}","k8s.ns.name":"{namespace}","k8s.pod.name":"{name}","proc.name":"bash"}}}}"#,
     );
-    Ok(format!(r#"curl -H 'Content-Type: application/json' -d "{}" {front}"#, alert.replace('"', "\\\"")))
+    Ok(format!(
+        r#"curl -H 'Content-Type: application/json' -d "{}" {front}"#,
+        alert.replace('"', "\\\"")
+    ))
 }
 
 fn container(pod: &Pod) -> Result<String> {
@@ -75,7 +78,13 @@ pub(super) async fn post(front: &str, alert: &str) -> Result<()> {
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(alert.to_owned())))?;
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let answer = tokio::time::timeout(WITHIN, client.request(request)).await.context("the shim did not answer")??;
-    ensure!(answer.status() == StatusCode::OK, "the shim answered {}", answer.status());
+    let answer = tokio::time::timeout(WITHIN, client.request(request))
+        .await
+        .context("the shim did not answer")??;
+    ensure!(
+        answer.status() == StatusCode::OK,
+        "the shim answered {}",
+        answer.status()
+    );
     Ok(())
 }

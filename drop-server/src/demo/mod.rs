@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{Demo, Failure};
 use crate::host::Host;
 use crate::memory::{NAMESPACE, WORKLOAD};
+use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 use screen::Screen;
 use tee::{Hop, Tee};
@@ -40,7 +41,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) async fn run(options: Demo) -> Result<ExitCode, Failure> {
     let policies = policies(options.policy).map_err(Failure::Configuration)?;
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
-    let demo = Stage::start(policies, stop.drain.clone()).await.map_err(Failure::Running)?;
+    let demo = Stage::start(policies, stop.drain.clone())
+        .await
+        .map_err(Failure::Running)?;
     tokio::select! {
         ended = demo.play(options.once) => ended.map_err(Failure::Running),
         () = stop.drain.cancelled() => Ok(ExitCode::SUCCESS),
@@ -49,8 +52,12 @@ pub(crate) async fn run(options: Demo) -> Result<ExitCode, Failure> {
 
 fn policies(file: Option<PathBuf>) -> Result<Policies> {
     match file {
-        Some(path) => crate::files::policies(&[path]),
-        None => Policies::parse(&[Source { name: "the demo's policy", text: POLICY }]).map_err(|wrong| anyhow!("{wrong}")),
+        Some(path) => Ok(Follower::start(vec![path], None)?.1),
+        None => Policies::parse(&[Source {
+            name: "the demo's policy",
+            text: POLICY,
+        }])
+        .map_err(|wrong| anyhow!("{wrong}")),
     }
 }
 
@@ -68,17 +75,35 @@ impl Stage {
         let (sender, hops) = mpsc::unbounded_channel();
         let cluster = crate::memory::start()?;
         let engine = crate::run::engine(Arc::new(cluster.clone()), Arc::new(Tee(sender.clone())));
-        let host = Arc::new(Host::new(engine, policies));
-        let server = TcpListener::bind("127.0.0.1:0").await.context("drop-server on loopback")?;
+        let host = Arc::new(Host::new(engine, Arc::new(Store::new(policies))));
+        let server = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("drop-server on loopback")?;
         let sink = format!("http://{}/", server.local_addr()?);
-        tokio::spawn(crate::edge::serve(server, Arc::clone(&host), stop.clone().cancelled_owned()));
+        tokio::spawn(crate::edge::serve(
+            server,
+            Arc::clone(&host),
+            stop.clone().cancelled_owned(),
+        ));
         tokio::spawn(async move { host.confirm().await });
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("sidekick-shim on loopback")?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("sidekick-shim on loopback")?;
         let front = format!("http://{}/", listener.local_addr()?);
         let shim = Shim::new(Config::to_sink(&sink)?, Tee(sender))?;
-        tokio::spawn(sidekick_shim::serve(listener, shim, stop.cancelled_owned(), std::future::pending()));
-        Ok(Self { cluster, front, hops, screen: Screen::new(sink) })
+        tokio::spawn(sidekick_shim::serve(
+            listener,
+            shim,
+            stop.cancelled_owned(),
+            std::future::pending(),
+        ));
+        Ok(Self {
+            cluster,
+            front,
+            hops,
+            screen: Screen::new(sink),
+        })
     }
 
     async fn play(mut self, once: bool) -> Result<ExitCode> {
@@ -86,10 +111,16 @@ impl Stage {
         self.screen.start(&self.front, &pod)?;
         let text = alert::seed(&pod)?;
         alert::post(&self.front, &text).await?;
-        let decided = tokio::time::timeout(WITHIN, self.until_decided()).await.context("the alert had no outcome")??;
+        let decided = tokio::time::timeout(WITHIN, self.until_decided())
+            .await
+            .context("the alert had no outcome")??;
         let dropped = self.follow(&pod.uid, &decided).await?;
         if once {
-            return Ok(if dropped { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if dropped {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         self.stay().await
     }
@@ -100,7 +131,10 @@ impl Stage {
             let pod = self.living(None).await?;
             self.screen.next(&alert::curl(&self.front, &pod)?)?;
             let decided = self.until_decided().await?;
-            let uid = decided.target.as_ref().map_or_else(|| pod.uid.clone(), |target| target.uid.clone());
+            let uid = decided
+                .target
+                .as_ref()
+                .map_or_else(|| pod.uid.clone(), |target| target.uid.clone());
             self.follow(&uid, &decided).await?;
         }
     }
@@ -111,7 +145,9 @@ impl Stage {
             let hop = self.hops.recv().await.context("the demo's programs have ended")?;
             self.screen.hop(&hop)?;
             match hop {
-                Hop::Recorded(Record::Decided(decided)) if !decided.outcome.is_retryable() => return Ok(*decided),
+                Hop::Recorded(Record::Decided(decided)) if !decided.outcome.is_retryable() => {
+                    return Ok(*decided);
+                }
                 Hop::Accepted(_) | Hop::Sending(_) | Hop::Recorded(_) => {}
             }
         }
@@ -122,7 +158,9 @@ impl Stage {
         if !matches!(decided.outcome, Outcome::Acted { .. }) {
             return Ok(false);
         }
-        let closed = tokio::time::timeout(WITHIN, self.until_closed()).await.context("the pod did not go")??;
+        let closed = tokio::time::timeout(WITHIN, self.until_closed())
+            .await
+            .context("the pod did not go")??;
         let replacement = self.living(Some(uid)).await?;
         self.screen.replaced(&replacement)?;
         Ok(matches!(closed.ending, Ending::Confirmed { .. }))
@@ -156,6 +194,8 @@ impl Stage {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        tokio::time::timeout(WITHIN, found).await.context("the workload has no running pod")
+        tokio::time::timeout(WITHIN, found)
+            .await
+            .context("the workload has no running pod")
     }
 }

@@ -54,29 +54,46 @@ impl Screen {
     }
 
     pub(super) fn replaced(&self, pod: &Pod) -> Result<()> {
-        print(&format!("\n5. The workload's controller has made {} (uid {}) instead.\n", pod.name, pod.uid))
+        print(&format!(
+            "\n5. The workload's controller has made {} (uid {}) instead.\n",
+            pod.name, pod.uid
+        ))
     }
 
     pub(super) fn next(&self, command: &str) -> Result<()> {
-        print(&format!("\nSend the next alert from another terminal (Ctrl-C ends the demo):\n\n{command}\n"))
+        print(&format!(
+            "\nSend the next alert from another terminal (Ctrl-C ends the demo):\n\n{command}\n"
+        ))
     }
 }
 
 fn accepted(alert: &Alert) -> String {
-    format!("\n1. The alert:\n     {}\n", escape(&String::from_utf8_lossy(alert.as_bytes())))
+    format!(
+        "\n1. The alert:\n     {}\n",
+        escape(&String::from_utf8_lossy(alert.as_bytes()))
+    )
 }
 
 fn decided(decided: &Decided) -> String {
     let mut text = "\n3. drop-server decides:\n".to_owned();
     for answered in &decided.responses {
         let judgement = &answered.judgement;
-        let _ = writeln!(text, "     response {}/{} ({:?}): {}", judgement.policy, judgement.response, judgement.mode, answered.result);
+        let _ = writeln!(
+            text,
+            "     response {}/{} ({:?}): {}",
+            judgement.policy, judgement.response, judgement.mode, answered.result
+        );
         for verdict in &judgement.verdicts {
             let _ = writeln!(text, "       {}: {}", verdict.guard, verdict.says);
         }
     }
     let ms = |nanos: u64| nanos / 1_000;
-    let _ = writeln!(text, "     outcome: {} after {} µs", decided.outcome, ms(decided.times.ended));
+    let _ = writeln!(
+        text,
+        "     outcome: {} after {} µs",
+        decided.outcome,
+        ms(decided.times.ended)
+    );
     let _ = writeln!(text, "\n   {decided}");
     text
 }
@@ -84,7 +101,10 @@ fn decided(decided: &Decided) -> String {
 fn closed(closed: &Closed) -> String {
     let name = &closed.target.name;
     match &closed.ending {
-        Ending::Confirmed { .. } => format!("\n4. Confirmed: {name} is gone, {} ms after the act was opened.\n", closed.took / 1_000_000),
+        Ending::Confirmed { .. } => format!(
+            "\n4. Confirmed: {name} is gone, {} ms after the act was opened.\n",
+            closed.took / 1_000_000
+        ),
         Ending::Unconfirmed { why } => format!("\n4. Unconfirmed: {name}: {why}.\n"),
     }
 }

@@ -35,7 +35,11 @@ async fn each_way_an_alert_can_come_drops_its_pod() {
             _ => stage.post(STRUCTURED, event(&text).to_string().as_bytes()).await,
         };
         assert_eq!((answer.status, answer.body.as_str()), (202, ""), "{way}");
-        assert!(answer.head.contains("content-length: 0"), "a Broker takes any body for a reply: {}", answer.head);
+        assert!(
+            answer.head.contains("content-length: 0"),
+            "a Broker takes any body for a reply: {}",
+            answer.head
+        );
         assert_eq!(stage.cluster.touched()[0].uid, pod.uid, "{way}");
     }
 }
@@ -64,22 +68,49 @@ async fn what_cannot_be_read_is_refused_with_the_reason_and_touches_nothing() {
     let large = format!("{text}{}", " ".repeat(1024 * 1024));
     let cases: Vec<(&str, String, String, u16)> = vec![
         ("not JSON", json.to_owned(), "rm -rf /".to_owned(), 400),
-        ("not an alert", json.to_owned(), r#"{"hello":"world"}"#.to_owned(), 400),
+        (
+            "not an alert",
+            json.to_owned(),
+            r#"{"hello":"world"}"#.to_owned(),
+            400,
+        ),
         ("empty", json.to_owned(), String::new(), 400),
         ("broken off", json.to_owned(), text[..40].to_owned(), 400),
-        ("another event", binary("com.example.other"), text.clone(), 400),
         ("no id", STRUCTURED.to_owned(), without("id"), 400),
         ("no type", STRUCTURED.to_owned(), without("type"), 400),
         ("no data", STRUCTURED.to_owned(), without("data"), 400),
-        ("batch", "content-type: application/cloudevents-batch+json\r\n".to_owned(), "[]".to_owned(), 415),
-        ("not JSON by name", "content-type: text/html\r\n".to_owned(), text.clone(), 415),
+        (
+            "batch",
+            "content-type: application/cloudevents-batch+json\r\n".to_owned(),
+            "[]".to_owned(),
+            415,
+        ),
+        (
+            "not JSON by name",
+            "content-type: text/html\r\n".to_owned(),
+            text.clone(),
+            415,
+        ),
         ("too large", json.to_owned(), large, 413),
     ];
     for (what, headers, body, status) in cases {
         let answer = stage.post(&headers, body.as_bytes()).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert!(!answer.body.is_empty() && !answer.body.contains('\n'), "{what}: {answer:?}");
+        assert!(
+            !answer.body.is_empty() && !answer.body.contains('\n'),
+            "{what}: {answer:?}"
+        );
     }
+    assert_eq!((stage.touched(), stage.outcomes().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_falcos_is_acknowledged_and_nothing_is_done() {
+    let stage = Stage::new().await;
+    let answer = stage
+        .post(&binary("com.example.other"), alert(&stage.pod()).as_bytes())
+        .await;
+    assert_eq!((answer.status, answer.body.as_str()), (202, ""));
     assert_eq!((stage.touched(), stage.outcomes().len()), (0, 0));
 }
 
@@ -98,7 +129,10 @@ async fn pods_that_are_none_or_gone_are_handled() {
     let stage = Stage::new().await;
     let gone = stage.pod();
     let text = alert(&gone);
-    stage.cluster.delete(&gone.namespace, &gone.name, Some(0), None).unwrap();
+    stage
+        .cluster
+        .delete(&gone.namespace, &gone.name, None, Some(0))
+        .unwrap();
     let cases = [
         text,
         fields(&json!({ "k8s.ns.name": "default", "k8s.pod.name": "../../nodes/n1" })),
@@ -141,11 +175,22 @@ async fn what_cannot_be_told_yet_is_503_and_acts_when_it_is_sent_again() {
 async fn other_methods_and_paths_have_their_answers() {
     let stage = Stage::new().await;
     for (line, status) in [
-        ("GET /healthz", 200), ("GET /readyz", 200), ("GET /", 405), ("PUT /", 405), ("DELETE /x", 405), ("OPTIONS /", 204),
+        ("GET /healthz", 200),
+        ("GET /readyz", 200),
+        ("GET /", 405),
+        ("PUT /", 405),
+        ("DELETE /x", 405),
+        ("OPTIONS /", 204),
     ] {
-        let answer = stage.send(format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let answer = stage
+            .send(format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+            .await;
         assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{line}");
-        assert_eq!(answer.head.contains("allow: post, options"), status == 405 || status == 204, "{line}");
+        assert_eq!(
+            answer.head.contains("allow: post, options"),
+            status == 405 || status == 204,
+            "{line}"
+        );
     }
 }
 
@@ -154,5 +199,11 @@ async fn a_cluster_that_panics_costs_one_answer_and_not_the_server() {
     let stage = Stage::over(|_| Arc::new(crate::edges::Broken)).await;
     let text = fields(&json!({ "k8s.ns.name": "default", "k8s.pod.name": "db" }));
     assert_eq!(stage.falco(&text).await.status, 503);
-    assert_eq!(stage.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.status, 200);
+    assert_eq!(
+        stage
+            .send(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .status,
+        200
+    );
 }

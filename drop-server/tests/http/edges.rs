@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::stage::{Stage, alert, answer, request, soon};
 
 /// An API that panics.
-pub struct Broken;
+pub(crate) struct Broken;
 
 #[async_trait]
 impl PodApi for Broken {
@@ -61,7 +61,14 @@ impl PodApi for Held {
 async fn held() -> (Stage, Arc<Semaphore>, Arc<Semaphore>) {
     let (arrived, let_through) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (a, l) = (Arc::clone(&arrived), Arc::clone(&let_through));
-    let stage = Stage::over(move |cluster| Arc::new(Held { cluster, arrived: a, let_through: l })).await;
+    let stage = Stage::over(move |cluster| {
+        Arc::new(Held {
+            cluster,
+            arrived: a,
+            let_through: l,
+        })
+    })
+    .await;
     (stage, arrived, let_through)
 }
 
@@ -69,7 +76,13 @@ async fn held() -> (Stage, Arc<Semaphore>, Arc<Semaphore>) {
 async fn a_sender_that_hangs_up_during_the_act_changes_nothing() {
     let (stage, arrived, let_through) = held().await;
     let mut stream = stage.connect().await;
-    stream.write_all(&request("content-type: application/json\r\n", alert(&stage.pod()).as_bytes())).await.unwrap();
+    stream
+        .write_all(&request(
+            "content-type: application/json\r\n",
+            alert(&stage.pod()).as_bytes(),
+        ))
+        .await
+        .unwrap();
     soon(arrived.acquire()).await.unwrap().forget();
     drop(stream);
     let_through.add_permits(1);
@@ -81,7 +94,13 @@ async fn a_sender_that_hangs_up_during_the_act_changes_nothing() {
 async fn the_drain_finishes_what_is_under_way_and_accepts_nothing_new() {
     let (stage, arrived, let_through) = held().await;
     let mut stream = stage.connect().await;
-    stream.write_all(&request("content-type: application/json\r\n", alert(&stage.pod()).as_bytes())).await.unwrap();
+    stream
+        .write_all(&request(
+            "content-type: application/json\r\n",
+            alert(&stage.pod()).as_bytes(),
+        ))
+        .await
+        .unwrap();
     soon(arrived.acquire()).await.unwrap().forget();
     stage.stop.cancel();
     let_through.add_permits(1);
@@ -95,13 +114,23 @@ async fn two_deliveries_at_a_time_are_one_act() {
     let (stage, arrived, let_through) = held().await;
     let body = alert(&stage.pod());
     let mut first = stage.connect().await;
-    first.write_all(&request("content-type: application/json\r\n", body.as_bytes())).await.unwrap();
+    first
+        .write_all(&request("content-type: application/json\r\n", body.as_bytes()))
+        .await
+        .unwrap();
     soon(arrived.acquire()).await.unwrap().forget();
-    assert_eq!(stage.falco(&body).await.status, 503, "while the first is under way nobody can tell");
+    assert_eq!(
+        stage.falco(&body).await.status,
+        503,
+        "while the first is under way nobody can tell"
+    );
     let_through.add_permits(1);
     assert_eq!(soon(answer(&mut first)).await.status, 202);
     assert_eq!(stage.falco(&body).await.status, 202);
-    assert_eq!((stage.touched(), stage.outcomes()), (1, vec!["skipped", "acted", "duplicate"]));
+    assert_eq!(
+        (stage.touched(), stage.outcomes()),
+        (1, vec!["skipped", "acted", "duplicate"])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,10 +139,16 @@ async fn a_silent_connection_and_a_slow_body_are_ended() {
     let mut silent = stage.connect().await;
     let mut buffer = Vec::new();
     silent.read_to_end(&mut buffer).await.unwrap();
-    assert!(buffer.is_empty() || buffer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&buffer));
+    assert!(
+        buffer.is_empty() || buffer.starts_with(b"HTTP/1.1 408"),
+        "{}",
+        String::from_utf8_lossy(&buffer)
+    );
 
     let mut slow = stage.connect().await;
-    slow.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{")
+        .await
+        .unwrap();
     assert_eq!(answer(&mut slow).await.status, 408);
     assert_eq!(stage.outcomes().len(), 0);
 }

@@ -1,0 +1,195 @@
+//! The policies in force, and their files, which the server follows while it runs.
+//!
+//! Files are read again and again instead of watched: that sees every way to change them alike — written in place,
+//! renamed over, a ConfigMap's symlink swapped, a file added to a directory — and misses none.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Result;
+use drop_core::policy::Policies;
+use falco_event::{Namespace, Timestamp};
+use serde::Serialize;
+
+use crate::files::{self, File};
+
+/// How often the files are read. A new text takes effect once two readings in a row agree on it, so that one that is
+/// being written is not taken half.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Policies with their place in the order of what was in force.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) policies: Policies,
+    about: About,
+}
+
+/// Which policies are in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct About {
+    /// 1 for those that the server started with, and one more for each change that took effect.
+    pub generation: u64,
+    /// The hash that stands in every record made under them.
+    pub hash: String,
+    /// When they took effect.
+    pub since: Timestamp,
+}
+
+/// What is in force and what was refused since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// In force.
+    #[serde(flatten)]
+    pub active: About,
+    /// Why the files as they are now are not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// The policies in force. Each alert is handled under those that were when it came.
+#[derive(Debug)]
+pub struct Store {
+    active: RwLock<Arc<Active>>,
+    refused: RwLock<Option<String>>,
+}
+
+impl Store {
+    /// A store whose first generation is this.
+    #[must_use]
+    pub fn new(policies: Policies) -> Self {
+        Self {
+            active: RwLock::new(Arc::new(active(policies, 1))),
+            refused: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn active(&self) -> Arc<Active> {
+        Arc::clone(&self.active.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let refused = self
+            .refused
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Status {
+            active: self.active().about.clone(),
+            refused,
+        }
+    }
+
+    /// Puts policies in force, whole: whoever has the old ones keeps them.
+    fn replace(&self, policies: Policies) {
+        let next = active(policies, self.active().about.generation + 1);
+        let about = &next.about;
+        tracing::info!(
+            generation = about.generation,
+            hash = about.hash,
+            "new policies are in force"
+        );
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.say(None);
+    }
+
+    fn say(&self, refused: Option<String>) {
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+}
+
+fn active(policies: Policies, generation: u64) -> Active {
+    let about = About {
+        generation,
+        hash: policies.hash().to_owned(),
+        since: Timestamp::now(),
+    };
+    Active { policies, about }
+}
+
+/// The files of the policies, as they were read last.
+#[derive(Debug)]
+pub struct Follower {
+    paths: Vec<PathBuf>,
+    own: Option<Namespace>,
+    judged: Reading,
+    last: Reading,
+}
+
+/// What one reading of the files found: their texts, or why there are none.
+type Reading = Result<Vec<File>, String>;
+
+impl Follower {
+    /// Reads the policies below these paths. falco-drop's own namespace is protected whatever they say.
+    ///
+    /// # Errors
+    /// They cannot be read, or are wrong: then every mistake is named.
+    pub fn start(paths: Vec<PathBuf>, own: Option<Namespace>) -> Result<(Self, Policies)> {
+        let files = files::read(&paths)?;
+        let policies = parse(&files, own.as_ref())?;
+        let read: Reading = Ok(files);
+        Ok((
+            Self {
+                paths,
+                own,
+                judged: read.clone(),
+                last: read,
+            },
+            policies,
+        ))
+    }
+
+    /// Reads the files once, and puts them in force if they are new, whole and right. What is wrong changes nothing.
+    pub fn look(&mut self, store: &Store) {
+        let read = files::read(&self.paths).map_err(|error| format!("{error:#}"));
+        let settled = read == self.last;
+        self.last = read;
+        if !settled || self.last == self.judged {
+            return;
+        }
+        self.judged.clone_from(&self.last);
+        let parsed = match &self.judged {
+            Ok(files) => parse(files, self.own.as_ref()).map_err(|wrong| format!("{wrong:#}")),
+            Err(unreadable) => Err(unreadable.clone()),
+        };
+        match parsed {
+            Ok(policies) if policies.hash() == store.active().about.hash => store.say(None),
+            Ok(policies) => store.replace(policies),
+            Err(why) => {
+                tracing::error!(%why, "the policy files are not in force: they are wrong, and the old ones stay");
+                store.say(Some(why));
+            }
+        }
+    }
+
+    /// Looks again and again. Never returns.
+    pub(crate) async fn follow(mut self, store: Arc<Store>) {
+        let mut tick = tokio::time::interval(EVERY);
+        loop {
+            tick.tick().await;
+            let looked = tokio::task::spawn_blocking({
+                let store = Arc::clone(&store);
+                move || {
+                    self.look(&store);
+                    self
+                }
+            });
+            match looked.await {
+                Ok(follower) => self = follower,
+                Err(error) => return tracing::error!(%error, "the policy files are not followed any more"),
+            }
+        }
+    }
+}
+
+fn parse(files: &[File], own: Option<&Namespace>) -> Result<Policies> {
+    let policies = files::parse(files)?;
+    Ok(match own {
+        Some(own) => policies.protect_also(own.clone()),
+        None => policies,
+    })
+}
