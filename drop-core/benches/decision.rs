@@ -1,5 +1,4 @@
 //! The decision for one alert: with no response for its rule, with one, and with ten thousand that name other rules.
-#![expect(missing_docs, reason = "what criterion's macros make has none")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may stop")]
 
 use std::hint::black_box;

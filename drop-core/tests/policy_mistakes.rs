@@ -1,4 +1,9 @@
 //! Every mistake in a policy is an error, with its place and the right spelling.
+#![expect(
+    clippy::panic,
+    clippy::too_many_lines,
+    reason = "a test may stop, and its tables are long"
+)]
 
 use drop_core::policy::{Diagnostics, Policies, Source};
 

@@ -1,4 +1,5 @@
 //! What is said of policies: diagnostics, warnings, explanations, the effective policy and the schema.
+#![expect(clippy::panic, reason = "a test may stop")]
 
 use drop_core::policy::{Policies, Source, schema};
 use falco_event::Alert;
