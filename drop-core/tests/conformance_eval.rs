@@ -1,5 +1,9 @@
 //! Falco's own cases of typing and evaluation, over fields that an alert can carry.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test reads a file, and what is tested does not"
+)]
 
 use std::path::Path;
 

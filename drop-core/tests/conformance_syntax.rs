@@ -1,5 +1,9 @@
 //! Falco's own cases of the syntax, and conditions of real rules.
 #![expect(clippy::panic, reason = "a test may stop")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test reads a file, and what is tested does not"
+)]
 
 use std::path::Path;
 

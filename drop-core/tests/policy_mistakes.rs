@@ -102,6 +102,11 @@ fn a_key_that_is_not_known_is_an_error() {
             "  name: p\n  namespace: x",
             "5:3 no such key in `metadata`: `namespace`",
         ),
+        (
+            "  name: p",
+            "  name: p\n  labels: { a: 1 }",
+            "5:16 unexpected a number",
+        ),
         ("spec:", "spec:\n  maxAlertAge: 5", "6:16 unexpected a number"),
         (
             "spec:",
