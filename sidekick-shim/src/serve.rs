@@ -146,7 +146,7 @@ fn end(room: &Room, metrics: &Metrics) -> Ended {
             "ended with alerts unsent: they are lost"
         );
     } else {
-        tracing::info!("ended with every alert sent");
+        tracing::info!("ended with no alert left");
     }
     Ended { unsent }
 }
