@@ -1,4 +1,5 @@
-//! Writes seeds for both targets: `cargo run --bin seed -- <folder of .jsonl files>`, from this folder.
+//! Writes seeds for the fuzz targets, one of each line of the files of a folder:
+//! `cargo run -p falco-event --example fuzz_seed -- <folder of .jsonl files>`; without a folder, of the crate's fixtures.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +7,20 @@ use std::path::Path;
 use falco_event::cloudevents::{CONTENT_TYPE, Sender};
 use falco_event::{Alert, Timestamp};
 
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
+
 fn main() -> std::io::Result<()> {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "../tests/fixtures".to_owned());
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let folder = std::env::args().nth(1).unwrap_or_else(|| fixtures.to_owned());
     for target in ["alert", "binding"] {
-        fs::create_dir_all(Path::new("corpus").join(target))?;
+        fs::create_dir_all(Path::new(CORPUS).join(target))?;
     }
     let mut number = 0;
     for file in fs::read_dir(folder)? {
-        for line in fs::read(file?.path())?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in fs::read(file?.path())?
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             number += 1;
             seed("alert", number, line)?;
             seed("binding", number, &binary(line))?;
@@ -22,12 +29,14 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
-    println!("{number} alerts");
     Ok(())
 }
 
 fn seed(target: &str, number: u32, bytes: &[u8]) -> std::io::Result<()> {
-    fs::write(Path::new("corpus").join(target).join(format!("seed-{number}")), bytes)
+    fs::write(
+        Path::new(CORPUS).join(target).join(format!("seed-{number}")),
+        bytes,
+    )
 }
 
 fn binary(line: &[u8]) -> Vec<u8> {
