@@ -1,10 +1,10 @@
 //! The manifests, without a cluster: they fit the programs, observe, are hardened, and are written out as they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use clap::Parser;
 use drop_core::policy::{DEFAULT_MAX_ALERT_AGE, Mode, Policies, Source};
 use serde_json::{Value, json};
 
@@ -94,10 +94,9 @@ fn the_programs_take_what_the_manifests_give_them() {
         let objects = objects(folder);
         let (_, server) = pod_specs(&objects).into_iter().find(|(name, _)| *name == "drop-server").unwrap();
         let container = &server["containers"][0];
-        let arguments = container["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
-        drop_server::command::Command::try_parse_from(["drop-server"].into_iter().chain(arguments)).unwrap();
         let mounted = &container["volumeMounts"][0]["mountPath"];
         assert_eq!(container["args"], json!(["serve", "--policy", mounted]));
+        assert_eq!(server["volumes"][0]["configMap"]["name"], "falco-drop-policies");
         assert_eq!(container["ports"][0]["containerPort"], 8080, "drop-server's default port");
     }
     let (base, plain) = (objects("base"), objects("kubernetes"));
@@ -111,6 +110,24 @@ fn the_programs_take_what_the_manifests_give_them() {
     let port = json!(config.listen[0].port());
     assert_eq!(shim["containers"][0]["ports"][0]["containerPort"], port);
     assert_eq!(named(&base, "Service", "sidekick-shim")["spec"]["ports"][0]["port"], port);
+}
+
+/// As the container starts it, with the ConfigMap's folder elsewhere and a cluster in memory.
+#[test]
+fn the_released_policy_starts_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let objects = objects("base");
+    for (name, text) in named(&objects, "ConfigMap", "falco-drop-policies")["data"].as_object().unwrap() {
+        std::fs::write(folder.path().join(name), text.as_str().unwrap()).unwrap();
+    }
+    let mut server = Command::new(env!("CARGO_BIN_EXE_drop-server"));
+    server.args(["serve", "--cluster", "memory", "--listen", "127.0.0.1:0", "--policy"]).arg(folder.path());
+    let mut server = server.env_remove("RUST_LOG").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<_> = lines.take(1).collect();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(said[0].contains("listening"), "{said:?}");
 }
 
 #[test]
