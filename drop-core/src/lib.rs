@@ -25,6 +25,8 @@ pub mod policy;
 pub mod ports;
 pub mod record;
 pub mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use engine::Engine;
 pub use outcome::Outcome;

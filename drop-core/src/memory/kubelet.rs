@@ -65,7 +65,7 @@ impl World {
 
     /// The containers of a pod that is being deleted have stopped. Those of a static pod go on.
     pub(super) fn stop(&mut self, uid: &PodUid) {
-        let now = self.now;
+        let (now, usual) = (self.now, self.delays.stop);
         let Some(object) = self.pods.by_uid_mut(uid) else {
             return;
         };
@@ -74,7 +74,7 @@ impl World {
         }
         object.truth.stopped = true;
         if !object.template.mirror && !object.truth.phase.is_finished() {
-            let killed = object.template.stop == Some(Stop::IgnoresSigterm);
+            let killed = object.template.stop.unwrap_or(usual) == Stop::IgnoresSigterm;
             object
                 .truth
                 .end(now, if killed { Phase::Failed } else { Phase::Succeeded });
