@@ -1,4 +1,5 @@
 //! Falco's own cases of typing and evaluation, over fields that an alert can carry.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! Falco's own cases of the syntax, and conditions of real rules.
+#![expect(clippy::panic, reason = "a test may stop")]
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! The document: what is read, and what is said of what is not.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
 
 use std::time::Duration;
 
