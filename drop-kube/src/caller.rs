@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::Settings;
 use crate::request::Ask;
 use crate::status::{Again, Failure, clean, failure};
 
 /// Tries of one request, the first among them.
 const TRIES: u32 = 3;
-/// The pause before the second try; before the third it is [`PAUSE_GROWTH`] times as long.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How much longer the pause before the third try is than that before the second.
 const PAUSE_GROWTH: u32 = 4;
 /// Bytes of an answer that are read: a page of 500 pods of the largest size that etcd takes would be more, but pods
 /// have some 10 KiB.
@@ -33,6 +33,7 @@ const DRAIN: Duration = Duration::from_millis(250);
 pub(crate) struct Caller {
     client: Client,
     in_flight: Arc<Semaphore>,
+    pause: Duration,
 }
 
 /// A request that failed for good, over all its tries.
@@ -44,10 +45,12 @@ pub(crate) struct Failed {
 }
 
 impl Caller {
-    pub(crate) fn new(client: Client, in_flight: usize) -> Self {
+    pub(crate) fn new(client: Client, settings: &Settings) -> Self {
+        let in_flight = Arc::new(Semaphore::new(settings.in_flight.max(1)));
         Self {
             client,
-            in_flight: Arc::new(Semaphore::new(in_flight.max(1))),
+            in_flight,
+            pause: settings.pause,
         }
     }
 
@@ -75,7 +78,7 @@ impl Caller {
     /// What `parse` makes of the answer, after at most [`TRIES`] tries that all end before `until`.
     async fn call<T>(&self, ask: &Ask, until: Instant, parse: Parse<T>) -> Result<T, Failed> {
         let mut maybe_happened = false;
-        let mut pause = PAUSE;
+        let mut pause = self.pause;
         let mut tries = 1;
         loop {
             let failure = match self.once(ask, until, parse).await {
@@ -145,7 +148,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(body)
 }
 
-async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -> Result<Bytes, Failure> {
+pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -> Result<Bytes, Failure> {
     let (head, body) = answer.into_parts();
     if head.status.is_success() && !ask.is_read() {
         // The status says it all; the body is read for the connection's sake only.
@@ -198,7 +201,7 @@ fn unsent(why: &str) -> Failure {
     Failure::refused(ApiError::TimedOut(why.into()))
 }
 
-fn unsent_or_unknown(error: &kube::Error) -> Failure {
+pub(crate) fn unsent_or_unknown(error: &kube::Error) -> Failure {
     let why = ApiError::Unavailable(format!("no answer of the API server: {}", clean(&chain(error))));
     Failure {
         why,

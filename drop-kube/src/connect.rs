@@ -50,10 +50,21 @@ impl ConnectError {
 /// # Errors
 /// The kubeconfig cannot be read or names what is not there; neither a kubeconfig nor a service account was found.
 pub async fn connect(connect: &Connect) -> Result<Client, ConnectError> {
-    let mut config = config(connect).await?;
+    client(config(connect).await?, Some(READ))
+}
+
+/// A client for [`crate::Index`]: it lets an answer be silent for as long as a watch may be.
+///
+/// # Errors
+/// As [`connect()`].
+pub async fn connect_for_watches(connect: &Connect) -> Result<Client, ConnectError> {
+    client(config(connect).await?, None)
+}
+
+fn client(mut config: Config, read_timeout: Option<Duration>) -> Result<Client, ConnectError> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(READ);
+    config.read_timeout = read_timeout;
     config.reset_reader_on_write = true;
     config
         .headers

@@ -115,26 +115,26 @@ fn containers(status: &wire::PodStatus, created: Timestamp) -> Vec<Container> {
     found
 }
 
-/// The instance that the status is about, then the one before it. Between two instances the status still names the
-/// old one: one id is one entry, ended if anything says so.
+/// The instance before the last restart, then the one that the status is about. Between two instances the status
+/// still names the old one: one id is one entry, ended if anything says so.
 fn instances(status: &wire::ContainerStatus, created: Timestamp, found: &mut Vec<Container>) {
     let ended =
         |state: &Option<wire::ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
+    let id_of = |end: &Option<wire::Terminated>| end.as_ref().and_then(|end| id(end.container_id.as_deref()));
     let (now, before) = (ended(&status.state), ended(&status.last_state));
-    let current = id(status.container_id.as_deref())
-        .or_else(|| now.as_ref().and_then(|end| id(end.container_id.as_deref())));
-    let previous = before.as_ref().and_then(|end| id(end.container_id.as_deref()));
+    let current = id(status.container_id.as_deref()).or_else(|| id_of(&now));
+    let previous = id_of(&before);
     let container = |id: ContainerId, end: Option<&wire::Terminated>| Container {
         name: status.name.clone().unwrap_or_default(),
         id,
         ended: end.map(|end| end_of(end, created)),
     };
-    if let Some(id) = current.clone() {
-        let same = before.as_ref().filter(|_| previous == current);
-        found.push(container(id, now.as_ref().or(same)));
-    }
-    if let Some(id) = previous.filter(|previous| Some(previous) != current.as_ref()) {
+    if let Some(id) = previous.clone().filter(|_| previous != current) {
         found.push(container(id, before.as_ref()));
+    }
+    if let Some(id) = current {
+        let same = before.as_ref().filter(|_| previous.as_ref() == Some(&id));
+        found.push(container(id, now.as_ref().or(same)));
     }
 }
 
@@ -310,7 +310,7 @@ mod tests {
         let runs = json!({ "containerID": format!("cri-o://{NEW}"), "state": { "running": {} }, "lastState": end(OLD) });
         assert_eq!(
             instances_of(runs),
-            [("b".to_owned(), None), ("a".to_owned(), ended.clone())]
+            [("a".to_owned(), ended.clone()), ("b".to_owned(), None)]
         );
         let between = json!({ "containerID": format!("docker://{OLD}"), "state": { "waiting": {} }, "lastState": end(OLD) });
         assert_eq!(instances_of(between), [("a".to_owned(), ended.clone())]);

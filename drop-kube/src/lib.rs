@@ -19,16 +19,22 @@ mod change;
 mod connect;
 mod convert;
 mod facts;
+mod index;
+mod lines;
 mod listing;
+mod pages;
 mod pods;
 mod request;
 mod selector;
 mod siblings;
 mod status;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod watch;
 mod wire;
 mod workload;
 
-pub use connect::{Connect, ConnectError, connect};
+pub use connect::{Connect, ConnectError, connect, connect_for_watches};
+pub use index::Index;
 pub use pods::{KubePods, Settings};

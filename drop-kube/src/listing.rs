@@ -9,6 +9,7 @@ use falco_event::Namespace;
 use tokio::time::{Instant, timeout_at};
 
 use crate::caller::Caller;
+use crate::pages::{Broken, Pages};
 use crate::request::{self, Ask};
 use crate::{Settings, convert, wire};
 
@@ -119,44 +120,29 @@ impl Listing {
         second.map(|()| found).map_err(|broken| broken.why)
     }
 
-    /// Each pod, page by page, so that no more than a page is held at a time.
     async fn pages(
         &self,
         namespace: Option<&Namespace>,
         until: Instant,
         each: &mut (dyn FnMut(wire::Pod) + Send),
     ) -> Result<(), Broken> {
-        let limit = self.settings.page.max(1).to_string();
-        let mut go_on = String::new();
-        loop {
-            let path = request::with_query(
-                &request::pods(namespace),
-                &[("limit", &limit), ("continue", &go_on)],
-            );
-            let ask = Ask::get(path, self.settings.list_within);
-            let page = self.caller.read::<wire::List<wire::Pod>>(&ask, until).await;
-            let page = page.map_err(|why| Broken {
-                why,
-                after_the_first_page: !go_on.is_empty(),
-            })?;
-            let Some(page) = page else { return Ok(()) };
-            page.items.into_iter().flatten().for_each(&mut *each);
-            match page
-                .metadata
-                .and_then(|meta| meta.go_on)
-                .filter(|token| !token.is_empty())
-            {
-                Some(token) => go_on = token,
-                None => return Ok(()),
-            }
-        }
+        let Settings {
+            page: limit,
+            list_within: try_within,
+            ..
+        } = self.settings;
+        let path = request::pods(namespace);
+        let list = Pages {
+            caller: &self.caller,
+            path,
+            selector: "",
+            limit,
+            ask: Ask::get,
+            try_within,
+            until,
+        };
+        list.each(each).await.map(|_| ())
     }
-}
-
-/// A list that ended before its last page.
-struct Broken {
-    why: ApiError,
-    after_the_first_page: bool,
 }
 
 fn keep(sent: wire::Pod, questions: &HashSet<By>, found: &mut Vec<Pod>) {

@@ -1,5 +1,6 @@
 //! `PodApi` over an API server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
+use crate::index::{Found, Index};
 use crate::listing::Listing;
 use crate::request::{self, Ask};
 use crate::{change, convert, facts, wire};
@@ -23,12 +25,16 @@ pub struct Settings {
     pub in_flight: usize,
     /// How long one try of a request may take before another is worth more than the wait: 3 s.
     pub try_within: Duration,
+    /// The pause before the second try; before the third it is four times as long: 50 ms.
+    pub pause: Duration,
     /// How long a question may take over all its tries: 5 s.
     pub read_within: Duration,
     /// How long a list of all pods may take over all its pages: 30 s.
     pub list_within: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
+    /// Annotations that the index keeps of a pod; none keeps all, which some tools make large.
+    pub annotations: Option<BTreeSet<String>>,
     /// Where pods are looked for by container id or UID; none: in the whole cluster, which needs the right to list
     /// pods there.
     pub namespaces: Vec<Namespace>,
@@ -39,9 +45,11 @@ impl Default for Settings {
         Self {
             in_flight: 32,
             try_within: Duration::from_secs(3),
+            pause: Duration::from_millis(50),
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(30),
             page: 500,
+            annotations: None,
             namespaces: Vec::new(),
         }
     }
@@ -72,6 +80,7 @@ pub struct KubePods {
     pub(crate) caller: Caller,
     pub(crate) settings: Settings,
     listing: Listing,
+    pub(crate) index: Option<Index>,
 }
 
 impl KubePods {
@@ -81,11 +90,12 @@ impl KubePods {
     /// `PodDisruptionBudget` refused, and after the deadline. [`crate::connect`] makes such a client.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        let caller = Caller::new(client, settings.in_flight);
+        let caller = Caller::new(client, &settings);
         Self {
             listing: Listing::new(caller.clone(), settings.clone()),
             caller,
             settings,
+            index: None,
         }
     }
 
@@ -95,6 +105,15 @@ impl KubePods {
     /// The configuration cannot be read, or names what cannot be used.
     pub async fn connect(connect: &crate::Connect, settings: Settings) -> Result<Self, crate::ConnectError> {
         Ok(Self::new(crate::connect(connect).await?, settings))
+    }
+
+    /// Finds pods in an index instead of by requests, where the index can tell.
+    #[must_use]
+    pub fn with_index(self, index: Index) -> Self {
+        Self {
+            index: Some(index),
+            ..self
+        }
     }
 
     /// When a question asked now has to be answered.
@@ -116,9 +135,14 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        match by {
-            By::Name(namespace, name) => self.by_name(namespace, name).await,
-            By::Uid(_) | By::Container(_) => self.listing.find(by).await,
+        let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
+        match (by, indexed) {
+            // A pod may be younger than what the watch told: a name costs one request to be sure.
+            (By::Name(..), Found::Pods(pods)) if !pods.is_empty() => Ok(pods),
+            (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
+            (By::Uid(_) | By::Container(_), Found::Pods(pods)) => Ok(pods),
+            (By::Uid(_) | By::Container(_), Found::NotYet(why)) => Err(why),
+            (By::Uid(_) | By::Container(_), Found::Never) => self.listing.find(by).await,
         }
     }
 

@@ -1,14 +1,16 @@
 //! The pods that share an owner: how many it wants, and which are ready.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use drop_core::facts::Siblings;
 use drop_core::pod::Owner;
 use drop_core::ports::ApiError;
-use falco_event::Namespace;
+use falco_event::{Namespace, PodUid};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::pages::Pages;
 use crate::request::{self, Ask};
 use crate::workload::{self, Owned};
 use crate::{KubePods, convert, selector, wire};
@@ -32,14 +34,29 @@ pub(crate) async fn siblings(
     let selector =
         selector.ok_or_else(|| unreadable(counted, "its selector is none that can be asked for"))?;
     let parents = parents(pods, namespace, counted, &selector, until).await?;
-    let all: Vec<wire::Pod> = list(pods, &request::pods(Some(namespace)), &selector, Ask::get, until).await?;
+    let indexed = pods
+        .index
+        .as_ref()
+        .and_then(|index| index.ready_of(namespace, &parents));
+    let ready = match indexed {
+        Some(ready) => ready,
+        None => listed(pods, namespace, &selector, &parents, until).await?,
+    };
+    Ok(Siblings { desired, ready })
+}
+
+async fn listed(
+    pods: &KubePods,
+    namespace: &Namespace,
+    selector: &str,
+    parents: &BTreeSet<String>,
+    until: Instant,
+) -> Result<BTreeSet<PodUid>, ApiError> {
+    let all: Vec<wire::Pod> = list(pods, request::pods(Some(namespace)), selector, Ask::get, until).await?;
     let ready = all
         .iter()
-        .filter(|pod| convert::is_ready(pod) && belongs(&pod.metadata, &parents));
-    Ok(Siblings {
-        desired,
-        ready: ready.filter_map(|pod| convert::uid(&pod.metadata)).collect(),
-    })
+        .filter(|pod| convert::is_ready(pod) && belongs(&pod.metadata, parents));
+    Ok(ready.filter_map(|pod| convert::uid(&pod.metadata)).collect())
 }
 
 async fn read(
@@ -87,7 +104,7 @@ async fn parents(
         return Ok(BTreeSet::from([counted.uid.clone()]));
     }
     let path = workload::collection("apps/v1/replicasets", namespace).unwrap_or_default();
-    let sets: Vec<wire::Object> = list(pods, &path, selector, Ask::list_metadata, until).await?;
+    let sets: Vec<wire::Object> = list(pods, path, selector, Ask::list_metadata, until).await?;
     let of_it =
         |set: &wire::Object| convert::controller(&set.metadata).is_some_and(|owner| owner.uid == counted.uid);
     Ok(sets
@@ -101,34 +118,25 @@ fn belongs(metadata: &wire::Meta, parents: &BTreeSet<String>) -> bool {
     convert::controller(metadata).is_some_and(|owner| parents.contains(&owner.uid))
 }
 
-async fn list<T: DeserializeOwned>(
+async fn list<T: DeserializeOwned + Send>(
     pods: &KubePods,
-    path: &str,
+    path: String,
     selector: &str,
-    ask: fn(String, std::time::Duration) -> Ask,
+    ask: fn(String, Duration) -> Ask,
     until: Instant,
 ) -> Result<Vec<T>, ApiError> {
-    let limit = pods.settings.page.max(1).to_string();
-    let (mut all, mut go_on) = (Vec::new(), String::new());
-    loop {
-        let query = [
-            ("labelSelector", selector),
-            ("limit", &limit),
-            ("continue", &go_on),
-        ];
-        let ask = ask(request::with_query(path, &query), pods.settings.try_within);
-        let page = pods.caller.read::<wire::List<T>>(&ask, until).await?;
-        let Some(page) = page else { return Ok(all) };
-        all.extend(page.items.into_iter().flatten());
-        match page
-            .metadata
-            .and_then(|meta| meta.go_on)
-            .filter(|token| !token.is_empty())
-        {
-            Some(token) => go_on = token,
-            None => return Ok(all),
-        }
+    let (limit, try_within) = (pods.settings.page, pods.settings.try_within);
+    Pages {
+        caller: &pods.caller,
+        path,
+        selector,
+        limit,
+        ask,
+        try_within,
+        until,
     }
+    .all()
+    .await
 }
 
 fn unreadable(owner: &Owner, why: &str) -> ApiError {

@@ -18,6 +18,7 @@ pub(crate) struct List<T> {
 pub(crate) struct ListMeta {
     #[serde(rename = "continue")]
     pub(crate) go_on: Option<String>,
+    pub(crate) resource_version: Option<String>,
 }
 
 /// Any object of which only the metadata counts.
@@ -33,6 +34,7 @@ pub(crate) struct Meta {
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
     pub(crate) creation_timestamp: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
     pub(crate) deletion_grace_period_seconds: Option<i64>,

@@ -38,7 +38,7 @@ impl Named<'_> {
                     .await
             }
             Verb::Patch => self.patch(body).await,
-            Verb::Get | Verb::List | Verb::Create => Changed::Answered(Reply::no_path()),
+            Verb::Get | Verb::List | Verb::Watch | Verb::Create => Changed::Answered(Reply::no_path()),
         }
     }
 

@@ -11,6 +11,8 @@ pub enum Verb {
     Get,
     /// GET of a collection.
     List,
+    /// GET of a collection that goes on with what changes.
+    Watch,
     /// DELETE of a pod.
     Delete,
     /// PATCH of a pod.

@@ -32,6 +32,16 @@ mod objects;
 mod reply;
 mod route;
 mod server;
+mod stream;
 
 pub use fault::{Fault, Verb};
 pub use server::{ApiServer, Received};
+
+/// A pod as the API sends it, read as the adapter reads it: for a test that asks an API server by itself.
+///
+/// # Errors
+/// It is no pod, or has no whole identity.
+pub fn read_pod(sent: serde_json::Value) -> Result<drop_core::pod::Pod, String> {
+    let sent = serde_json::from_value(sent).map_err(|error| error.to_string())?;
+    crate::convert::pod(sent).map_err(|odd| odd.to_string())
+}

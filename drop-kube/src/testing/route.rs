@@ -55,6 +55,7 @@ impl Route {
     pub(super) fn verb(&self, method: &Method) -> Option<Verb> {
         Some(match (method.as_str(), &self.name, self.subresource.as_deref()) {
             ("GET", Some(_), _) => Verb::Get,
+            ("GET", None, _) if self.parameter("watch") == "true" => Verb::Watch,
             ("GET", None, _) => Verb::List,
             ("DELETE", Some(_), None) => Verb::Delete,
             ("PATCH", Some(_), None) => Verb::Patch,

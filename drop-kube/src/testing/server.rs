@@ -19,13 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::changes::{Changed, Named};
 use super::fault::Faults;
 use super::reply::Reply;
 use super::route::Route;
-use super::{Fault, Verb, objects};
+use super::{Fault, Verb, objects, stream};
 
 /// A request that the fake API server received.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,8 @@ struct Shared {
     faults: Faults,
     requests: Mutex<Vec<Received>>,
     in_flight: InFlight,
+    /// How often all watches were ended.
+    ended: watch::Sender<u64>,
 }
 
 /// Requests being answered, now and at most.
@@ -95,6 +98,7 @@ impl ApiServer {
             faults: Faults::default(),
             requests: Mutex::default(),
             in_flight: InFlight::default(),
+            ended: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
         Ok(Self {
@@ -145,6 +149,19 @@ impl ApiServer {
         self.shared.faults.clear();
     }
 
+    /// Breaks off every watch that is open.
+    pub fn end_watches(&self) {
+        self.shared
+            .ended
+            .send_modify(|ended| *ended = ended.wrapping_add(1));
+    }
+
+    /// How many watches are open.
+    #[must_use]
+    pub fn watches(&self) -> usize {
+        self.shared.ended.receiver_count()
+    }
+
     /// How many requests it was answering at one time, at most.
     #[must_use]
     pub fn most_in_flight(&self) -> usize {
@@ -182,7 +199,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-type Answer = Response<BoxBody<Bytes, io::Error>>;
+pub(super) type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, io::Error> {
     let _flying = shared.in_flight.one();
@@ -202,6 +219,14 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer
         Some(Fault::Hang) => return std::future::pending().await,
         Some(Fault::Close) => return Err(io::ErrorKind::ConnectionAborted.into()),
         _ => {}
+    }
+    if let (Some(Verb::Watch), Some(route)) = (verb, &route) {
+        return Ok(stream::changes(
+            &shared.cluster,
+            route,
+            shared.ended.subscribe(),
+            fault.as_ref(),
+        ));
     }
     let reply = shared.carry_out(route.as_ref(), verb, &body).await;
     let Some(mut reply) = reply else {

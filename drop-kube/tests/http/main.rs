@@ -1,11 +1,17 @@
 //! The adapter over real HTTP, against the fake API server in front of a cluster in memory.
 
-#![expect(clippy::unwrap_used, reason = "functions beside the tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "functions beside the tests fail as tests do"
+)]
 
 mod changes;
+mod conformance;
 mod facts;
 mod faults;
 mod finding;
+mod index;
 
 use std::time::Duration;
 
@@ -31,7 +37,8 @@ impl House {
         Self::with(Settings::default()).await
     }
 
-    async fn with(settings: Settings) -> Self {
+    async fn with(mut settings: Settings) -> Self {
+        settings.pause = Duration::from_millis(1);
         let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
         cluster.add_namespace(&shop(), &[("tier", "front")]);
         cluster.add_workload(Workload::deployment(shop(), "web".parse().unwrap()).replicas(2));

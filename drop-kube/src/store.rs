@@ -1,0 +1,243 @@
+//! Pods in little memory, findable by what alerts name.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use drop_core::pod::Pod;
+use drop_core::ports::By;
+use falco_event::{ContainerId, Namespace, PodName, PodUid};
+
+use crate::listing::bears;
+
+/// Hexadecimal digits of a container id that every alert gives.
+const DIGITS: usize = 12;
+
+/// Every pod once, and what it can be found by.
+///
+/// A pod is kept as its own JSON: taken apart it would be some thirty small allocations and twice the memory, and it
+/// is read by one alert once in a while. It is found by 64-bit fingerprints of its marks; two marks with one
+/// fingerprint cost a second look and no more, since what is found is compared.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    pods: HashMap<u32, Entry>,
+    marks: BTreeSet<(u64, u32)>,
+    free: Vec<u32>,
+    /// Counts lists: which of them a pod was in, or followed.
+    list: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    json: Box<[u8]>,
+    /// Its condition `Ready` holds, and it is not being deleted.
+    ready: bool,
+    list: u32,
+}
+
+impl Store {
+    /// How many pods there are.
+    pub(crate) fn len(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// Takes a pod in, or what is new about it.
+    pub(crate) fn put(&mut self, pod: &Pod, ready: bool) {
+        let Ok(json) = serde_json::to_vec(pod) else { return };
+        self.remove(&pod.uid);
+        let new = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
+        let slot = self.free.pop().unwrap_or(new);
+        self.marks.extend(marks(pod).map(|mark| (mark, slot)));
+        self.pods.insert(
+            slot,
+            Entry {
+                json: json.into_boxed_slice(),
+                ready,
+                list: self.list,
+            },
+        );
+    }
+
+    /// The pod is gone. Returns whether it was there.
+    pub(crate) fn remove(&mut self, uid: &PodUid) -> bool {
+        let known = self.marked(of_uid(uid)).find(|(_, pod, _)| pod.uid == *uid);
+        let Some((slot, pod)) = known.map(|(slot, pod, _)| (slot, pod)) else {
+            return false;
+        };
+        for mark in marks(&pod) {
+            self.marks.remove(&(mark, slot));
+        }
+        self.pods.remove(&slot);
+        self.free.push(slot);
+        true
+    }
+
+    /// A list begins: what it has is put in; what neither it nor a change after it has is gone.
+    pub(crate) fn begin_list(&mut self) {
+        self.list = self.list.wrapping_add(1);
+    }
+
+    /// The list is whole. Returns how many pods were gone.
+    pub(crate) fn end_list(&mut self) -> usize {
+        let old = self.pods.values().filter(|entry| entry.list != self.list);
+        let old: Vec<PodUid> = old.filter_map(Entry::pod).map(|pod| pod.uid).collect();
+        old.iter().filter(|uid| self.remove(uid)).count()
+    }
+
+    /// The pods that bear this mark.
+    pub(crate) fn find(&self, by: &By) -> Vec<Pod> {
+        let mark = match by {
+            By::Uid(uid) => of_uid(uid),
+            By::Container(id) => of_container(id),
+            By::Name(namespace, name) => of_name(namespace, name),
+        };
+        self.marked(mark)
+            .map(|(_, pod, _)| pod)
+            .filter(|pod| bears(pod, by))
+            .collect()
+    }
+
+    /// The ready pods among those that the controller with this UID owns.
+    pub(crate) fn ready_of(&self, controller: &str) -> BTreeSet<PodUid> {
+        let owned = |pod: &Pod| {
+            pod.controller
+                .as_ref()
+                .is_some_and(|owner| owner.uid == controller)
+        };
+        let marked = self
+            .marked(of_owner(controller))
+            .filter(|(_, pod, ready)| *ready && owned(pod));
+        marked.map(|(_, pod, _)| pod.uid).collect()
+    }
+
+    fn marked(&self, mark: u64) -> impl Iterator<Item = (u32, Pod, bool)> {
+        let slots = self
+            .marks
+            .range((mark, 0)..=(mark, u32::MAX))
+            .map(|(_, slot)| *slot);
+        slots.filter_map(|slot| {
+            let entry = self.pods.get(&slot)?;
+            Some((slot, entry.pod()?, entry.ready))
+        })
+    }
+}
+
+impl Entry {
+    fn pod(&self) -> Option<Pod> {
+        serde_json::from_slice(&self.json).ok()
+    }
+}
+
+fn marks(pod: &Pod) -> impl Iterator<Item = u64> {
+    let containers = pod.containers.iter().map(|container| of_container(&container.id));
+    let owner = pod.controller.iter().map(|owner| of_owner(&owner.uid));
+    [of_uid(&pod.uid), of_name(&pod.namespace, &pod.name)]
+        .into_iter()
+        .chain(containers)
+        .chain(owner)
+}
+
+fn of_uid(uid: &PodUid) -> u64 {
+    fingerprint(&("uid", uid))
+}
+
+/// Twelve digits, so that a short id finds a long one.
+fn of_container(id: &ContainerId) -> u64 {
+    fingerprint(&("container", id.as_str().get(..DIGITS)))
+}
+
+fn of_name(namespace: &Namespace, name: &PodName) -> u64 {
+    fingerprint(&("name", namespace, name))
+}
+
+fn of_owner(uid: &str) -> u64 {
+    fingerprint(&("owner", uid))
+}
+
+fn fingerprint(mark: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    mark.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use drop_core::memory::{Cluster, Workload};
+
+    use super::*;
+
+    fn pods(replicas: u32) -> Vec<Pod> {
+        let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
+        let web = Workload::deployment("shop".parse().unwrap(), "web".parse().unwrap());
+        cluster.add_workload(web.replicas(replicas));
+        cluster.pods()
+    }
+
+    fn marks_of(pod: &Pod) -> [By; 4] {
+        let id = &pod.containers[0].id;
+        let short = id.as_str().get(..12).unwrap().parse().unwrap();
+        let name = By::Name(pod.namespace.clone(), pod.name.clone());
+        [
+            By::Uid(pod.uid.clone()),
+            By::Container(id.clone()),
+            By::Container(short),
+            name,
+        ]
+    }
+
+    #[test]
+    fn a_pod_is_found_by_each_of_its_marks_and_by_none_after_it_is_gone() {
+        let (mut store, pods) = (Store::default(), pods(3));
+        pods.iter().for_each(|pod| store.put(pod, true));
+        for pod in &pods {
+            for by in marks_of(pod) {
+                assert_eq!(store.find(&by), std::slice::from_ref(pod), "{by:?}");
+            }
+        }
+        assert!(store.remove(&pods[1].uid));
+        assert!(!store.remove(&pods[1].uid));
+        for by in marks_of(&pods[1]) {
+            assert_eq!(store.find(&by), [], "{by:?}");
+        }
+        assert_eq!(
+            (store.len(), store.find(&By::Uid(pods[2].uid.clone()))),
+            (2, vec![pods[2].clone()])
+        );
+        assert_eq!(store.marks.len(), 2 * 4, "no mark is left of what is gone");
+    }
+
+    #[test]
+    fn what_is_new_about_a_pod_takes_the_place_of_the_old() {
+        let (mut store, pod) = (Store::default(), pods(1).remove(0));
+        store.put(&pod, false);
+        let mut after = pod.clone();
+        after.containers[0].id = "b".repeat(64).parse().unwrap();
+        store.put(&after, true);
+        assert_eq!(store.find(&By::Container(pod.containers[0].id.clone())), []);
+        assert_eq!(store.find(&By::Uid(pod.uid.clone())), [after]);
+        assert_eq!((store.len(), store.marks.len()), (1, 4));
+    }
+
+    #[test]
+    fn ready_pods_are_those_of_the_owner_that_are_ready() {
+        let (mut store, pods) = (Store::default(), pods(3));
+        pods.iter()
+            .enumerate()
+            .for_each(|(n, pod)| store.put(pod, n != 0));
+        let owner = &pods[0].controller.as_ref().unwrap().uid;
+        let ready = pods.iter().skip(1).map(|pod| pod.uid.clone()).collect();
+        assert_eq!(store.ready_of(owner), ready);
+        assert_eq!(store.ready_of("another"), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_list_takes_away_what_it_has_not_and_no_change_brought() {
+        let (mut store, pods) = (Store::default(), pods(4));
+        pods.iter().take(3).for_each(|pod| store.put(pod, true));
+        store.begin_list();
+        store.put(&pods[0], true);
+        store.put(&pods[3], true);
+        assert_eq!((store.len(), store.end_list(), store.len()), (4, 2, 2));
+        assert_eq!(store.find(&By::Uid(pods[1].uid.clone())), []);
+        assert_eq!(store.find(&By::Uid(pods[3].uid.clone())), [pods[3].clone()]);
+    }
+}

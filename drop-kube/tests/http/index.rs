@@ -1,0 +1,321 @@
+//! The index, kept by a watch over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drop_core::facts::Wants;
+use drop_core::memory::Workload;
+use drop_core::ports::{ApiError, By, Change, PodApi, Target};
+use drop_kube::testing::{Fault, Verb};
+use drop_kube::{Index, KubePods, Settings};
+
+use crate::{House, WITHIN, shop};
+
+/// A house whose adapter has an index, and the task that keeps it.
+struct Watched {
+    house: House,
+    index: Index,
+    pods: KubePods,
+    keeping: tokio::task::JoinHandle<()>,
+}
+
+impl Watched {
+    async fn warm(settings: Settings) -> Self {
+        let watched = Self::over(House::with(settings.clone()).await, &settings);
+        watched.index.warm().await;
+        watched
+    }
+
+    fn over(house: House, settings: &Settings) -> Self {
+        let index = Index::new(house.server.client().unwrap(), settings);
+        let pods = house.pods.clone().with_index(index.clone());
+        let kept = index.clone();
+        let keeping = tokio::spawn(async move { kept.keep().await });
+        Self {
+            house,
+            index,
+            pods,
+            keeping,
+        }
+    }
+
+    /// Asks until the mark finds so many pods.
+    async fn until_found(&self, by: &By, wanted: usize) {
+        until(async || self.pods.find(by).await.is_ok_and(|found| found.len() == wanted)).await;
+    }
+
+    /// The requests that are not the index's own.
+    fn asked(&self) -> Vec<String> {
+        let own = |asked: &String| asked.contains("/pods?limit=") || asked.contains("watch=true");
+        self.house
+            .asked()
+            .into_iter()
+            .filter(|asked| !own(asked))
+            .collect()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
+}
+
+async fn until(is: impl AsyncFn() -> bool) {
+    for _ in 0..5_000 {
+        if is().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("waited in vain");
+}
+
+#[tokio::test]
+async fn a_warm_index_finds_by_every_mark_without_a_request() {
+    let watched = Watched::warm(Settings::default()).await;
+    let pod = watched.house.pod();
+    let id = pod.containers[0].id.clone();
+    let short = id.as_str().get(..12).unwrap().parse().unwrap();
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [
+        By::Container(id),
+        By::Container(short),
+        By::Uid(pod.uid.clone()),
+        name,
+    ] {
+        assert_eq!(watched.pods.find(&by).await, Ok(vec![pod.clone()]), "{by:?}");
+    }
+    assert_eq!((watched.index.len(), watched.asked()), (2, vec![]));
+    watched
+        .pods
+        .apply(
+            &Target::of(&pod),
+            &Change::Delete {
+                grace_period_seconds: 1,
+            },
+            WITHIN,
+        )
+        .await
+        .unwrap();
+    assert_eq!(watched.asked().len(), 1, "an act costs one request");
+}
+
+#[tokio::test]
+async fn what_changes_is_in_the_index_soon_after() {
+    let watched = Watched::warm(Settings::default()).await;
+    let old = watched.house.pod();
+    let mut changes = watched.index.changes();
+    watched
+        .house
+        .cluster
+        .delete(&old.namespace, &old.name, Some(&old.uid), Some(0))
+        .unwrap();
+    changes.changed().await.unwrap();
+    assert_eq!(watched.pods.find(&By::Uid(old.uid.clone())).await, Ok(vec![]));
+    assert_eq!(
+        watched
+            .pods
+            .find(&By::Container(old.containers[0].id.clone()))
+            .await,
+        Ok(vec![])
+    );
+    watched
+        .until_found(&By::Uid(watched.house.cluster.pods()[1].uid.clone()), 1)
+        .await;
+    let pod = watched.house.pod();
+    let after = watched
+        .house
+        .cluster
+        .restart_container(&pod.uid, &pod.containers[0].name)
+        .unwrap();
+    watched.until_found(&By::Container(after), 1).await;
+    watched
+        .until_found(&By::Container(pod.containers[0].id.clone()), 1)
+        .await;
+}
+
+#[tokio::test]
+async fn a_name_that_the_index_does_not_know_yet_is_asked_for() {
+    let watched = Watched::warm(Settings::default()).await;
+    let by = By::Name(shop(), "nothing".parse().unwrap());
+    assert_eq!(watched.pods.find(&by).await, Ok(vec![]));
+    assert_eq!(watched.asked(), ["GET /api/v1/namespaces/shop/pods/nothing"]);
+}
+
+/// Cold: a name is one GET; what the API server cannot select by has to wait.
+#[tokio::test]
+async fn a_cold_index_finds_by_name_and_says_that_it_is_cold() {
+    let house = House::new().await;
+    house.server.fail(Verb::List, Fault::Hang);
+    let watched = Watched::over(house, &Settings::default());
+    let pod = watched.house.pod();
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    assert_eq!(watched.pods.find(&name).await, Ok(vec![pod.clone()]));
+    let why = "the index is cold: the first list of pods is not there yet";
+    for by in [
+        By::Uid(pod.uid.clone()),
+        By::Container(pod.containers[0].id.clone()),
+    ] {
+        assert_eq!(
+            watched.pods.find(&by).await,
+            Err(ApiError::Unavailable(why.into()))
+        );
+    }
+    assert_eq!(
+        watched.index.cold().as_deref(),
+        Some("the first list of pods is not there yet")
+    );
+}
+
+#[tokio::test]
+async fn without_the_right_to_watch_pods_are_found_by_shared_lists() {
+    let house = House::new().await;
+    house.server.fail(Verb::Watch, Fault::status(403));
+    let watched = Watched::over(house, &Settings::default());
+    until(async || {
+        watched
+            .index
+            .cold()
+            .is_some_and(|why| why.starts_with("forbidden: "))
+    })
+    .await;
+    let pod = watched.house.pod();
+    assert_eq!(watched.pods.find(&By::Uid(pod.uid.clone())).await, Ok(vec![pod]));
+}
+
+/// Each end of a watch: broken off, within a line, with a line that is none, expired, refused for a while.
+#[tokio::test]
+async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
+    for fault in [
+        None,
+        Some(Fault::HalfBody),
+        Some(Fault::BrokenJson),
+        Some(Fault::status(410)),
+        Some(Fault::status(503)),
+    ] {
+        let watched = Watched::warm(Settings::default()).await;
+        if let Some(fault) = fault.clone() {
+            watched.house.server.fail_next(Verb::Watch, fault);
+        }
+        watched.house.server.end_watches();
+        let gone = watched.house.pod();
+        watched
+            .house
+            .cluster
+            .delete(&gone.namespace, &gone.name, Some(&gone.uid), Some(0))
+            .unwrap();
+        watched.until_found(&By::Uid(gone.uid.clone()), 0).await;
+        for pod in watched.house.cluster.pods() {
+            watched.until_found(&By::Uid(pod.uid.clone()), 1).await;
+        }
+        assert_eq!(watched.index.len(), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_cannot_be_taken_up_makes_the_index_cold() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail(Verb::Watch, Fault::status(503));
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    let by = By::Uid(watched.house.pod().uid);
+    assert!(
+        matches!(watched.pods.find(&by).await, Err(ApiError::Unavailable(why)) if why.starts_with("the index is cold: "))
+    );
+    watched.house.server.heal();
+    watched.index.warm().await;
+    watched.until_found(&by, 1).await;
+}
+
+#[tokio::test]
+async fn only_the_namespaces_that_are_named_are_watched() {
+    let mut settings = Settings::default();
+    settings.namespaces = vec![shop(), "bank".parse().unwrap()];
+    let watched = Watched::warm(settings).await;
+    watched.house.cluster.add_workload(Workload::deployment(
+        "other".parse().unwrap(),
+        "x".parse().unwrap(),
+    ));
+    watched.house.cluster.add_workload(Workload::deployment(
+        "bank".parse().unwrap(),
+        "pay".parse().unwrap(),
+    ));
+    let of = |namespace: &str| {
+        let pods = watched.house.cluster.pods();
+        By::Uid(
+            pods.into_iter()
+                .find(|pod| pod.namespace.as_str() == namespace)
+                .unwrap()
+                .uid,
+        )
+    };
+    watched.until_found(&of("bank"), 1).await;
+    watched.until_found(&of("other"), 0).await;
+    assert_eq!(watched.index.len(), 3);
+    assert!(
+        watched
+            .house
+            .asked()
+            .iter()
+            .all(|asked| !asked.contains("/api/v1/pods"))
+    );
+}
+
+#[tokio::test]
+async fn annotations_that_nobody_asked_for_are_not_kept() {
+    let mut settings = Settings::default();
+    settings.annotations = Some(["kept".to_owned()].into());
+    let house = House::new().await;
+    let noted = Workload::pod(shop(), "noted".parse().unwrap())
+        .annotation("kept", "yes")
+        .annotation("large", "x");
+    house.cluster.add_workload(noted);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    let found = watched
+        .pods
+        .find(&By::Name(shop(), "noted".parse().unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(
+        found[0].annotations,
+        [("kept".to_owned(), "yes".to_owned())].into()
+    );
+}
+
+#[tokio::test]
+async fn siblings_are_counted_by_the_index() {
+    let watched = Watched::warm(Settings::default()).await;
+    let wants = Wants {
+        siblings: true,
+        ..Wants::default()
+    };
+    let facts = watched.pods.facts(watched.house.pod(), wants).await;
+    let siblings = facts.siblings.value().cloned().flatten().unwrap();
+    let ready = watched
+        .house
+        .cluster
+        .pods()
+        .into_iter()
+        .map(|pod| pod.uid)
+        .collect();
+    assert_eq!((siblings.desired, siblings.ready), (2, ready));
+    assert!(
+        watched
+            .asked()
+            .iter()
+            .all(|asked| !asked.contains("/pods?labelSelector")),
+        "{:?}",
+        watched.asked()
+    );
+}
+
+#[tokio::test]
+async fn the_index_ends_with_its_task() {
+    let watched = Watched::warm(Settings::default()).await;
+    until(async || watched.house.server.watches() == 1).await;
+    let server = Arc::new(&watched.house.server);
+    watched.keeping.abort();
+    until(async || server.watches() == 0).await;
+}
