@@ -18,6 +18,8 @@ mod caller;
 mod change;
 mod connect;
 mod convert;
+mod event;
+mod events;
 mod facts;
 mod index;
 mod lines;
@@ -36,5 +38,6 @@ mod wire;
 mod workload;
 
 pub use connect::{Connect, ConnectError, connect, connect_for_watches};
+pub use events::Events;
 pub use index::Index;
 pub use pods::{KubePods, Settings};
