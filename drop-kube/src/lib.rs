@@ -24,6 +24,7 @@ mod facts;
 mod index;
 mod lines;
 mod listing;
+mod packed;
 mod pages;
 mod pods;
 mod request;
