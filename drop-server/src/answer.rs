@@ -16,15 +16,15 @@ use hyper::body::Incoming;
 use crate::host::Host;
 
 /// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
-pub const MAX_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// How long a body may take to arrive.
-pub const BODY_WITHIN: Duration = Duration::from_secs(10);
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// After how many seconds a sender that honours it should try again.
 const RETRY_SECONDS: &str = "1";
 
-pub async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
         (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
@@ -142,11 +142,16 @@ fn allow(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// The reason goes to the log too: few senders show it, and a Broker only in its dead letters.
+/// The reason goes to the log too: few senders show it, and a Broker only in its dead letters. An event that is not
+/// Falco's is none of ours and no mistake of its sender: it is acknowledged, without a body.
 fn refuse(status: StatusCode, why: String) -> Response<Full<Bytes>> {
     let why = drop_core::record::escape(&why);
     tracing::warn!(status = status.as_u16(), why, "a request was refused");
-    text(status, why)
+    if status.is_success() {
+        empty(status)
+    } else {
+        text(status, why)
+    }
 }
 
 fn text(status: StatusCode, why: String) -> Response<Full<Bytes>> {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Receives Falco's alerts and drops the offending pods, within the limits of a policy.
 #[derive(Debug, Parser)]
 #[command(name = "drop-server", version)]
-struct Command {
+pub struct Command {
     #[command(subcommand)]
     what: What,
 }

@@ -16,17 +16,17 @@ use crate::host::Host;
 
 /// How long a client may take to send its headers, and how long a kept connection may be idle: hyper has one time for
 /// both. Longer than the pause between two alerts of a busy cluster, so that pooled senders keep their connection.
-pub const HEADERS_WITHIN: Duration = Duration::from_secs(60);
+const HEADERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Connections at a time; more wait in the listener's backlog. Each may hold one body of 1 MiB.
-pub const MAX_CONNECTIONS: usize = 1_024;
+const MAX_CONNECTIONS: usize = 1_024;
 
 /// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
 const MAX_HEADERS: usize = 256;
 
 /// After the first signal, how long requests in flight may take. Longer than an act's 10 s, shorter than the 30 s
 /// that Kubernetes gives a pod.
-pub const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why accepting failed last time may pass: too many open files, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -11,12 +11,13 @@ use tokio_util::task::TaskTracker;
 use crate::policies::{Status, Store};
 
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
-pub const MAX_IN_FLIGHT: usize = 4_096;
+const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 
 /// The engine with its policies, and the alerts under way.
+#[derive(Debug)]
 pub struct Host {
     engine: Engine,
     policies: Arc<Store>,

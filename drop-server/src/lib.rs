@@ -4,7 +4,7 @@
 //! alert, as a task of its own; [`command`] is the command line. The server knows nothing about pods: what is done about
 //! an alert is decided in `drop-core`, and done through `drop-kube`.
 
-pub mod answer;
+mod answer;
 mod clock;
 pub mod command;
 #[cfg(feature = "demo")]

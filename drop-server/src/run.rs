@@ -56,6 +56,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
     let store = Arc::new(Store::new(policies));
     let following = tokio::spawn(follower.follow(Arc::clone(&store)));
     let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store));
+    let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
         () = until_drained(listener, Arc::clone(&host), &stop) => false,

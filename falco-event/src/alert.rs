@@ -5,19 +5,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 
-use crate::error::{Fault, ReadError};
-use crate::excerpt::excerpt;
-use crate::fields::{Entry, Fields};
+use crate::envelope::Envelope;
+use crate::error::ReadError;
+use crate::fields::Fields;
 use crate::id::AlertId;
-use crate::json::Scanner;
 use crate::offender::Offender;
 use crate::priority::Priority;
-use crate::read::{Draft, Flaw, Member, read_one};
-use crate::time;
-use crate::value::{Doc, Slot, Span, Value};
+use crate::read::read_one;
+use crate::value::{Doc, List, Span, Value};
 
 /// One alert of Falco: its text, and where in the text each thing stands.
 ///
@@ -43,22 +39,6 @@ struct Inner {
     envelope: Envelope,
     offender: OnceLock<Offender>,
     id: OnceLock<AlertId>,
-}
-
-/// What an alert says, before anything is concluded from it.
-pub(crate) struct Envelope {
-    /// The bytes, where they are not the text because they were not UTF-8.
-    bytes: Option<Box<[u8]>>,
-    fields: Fields,
-    rule: Span,
-    priority: Priority,
-    time: Timestamp,
-    source: Option<Span>,
-    hostname: Option<Span>,
-    output: Option<Span>,
-    message: Option<Span>,
-    tags: Option<Slot>,
-    others: Vec<Entry>,
 }
 
 impl Alert {
@@ -119,13 +99,17 @@ impl Alert {
 
     /// The tags in the order in which they stand; none where they are absent, null or empty.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
-        let list = match self.0.envelope.tags.map(|slot| self.doc().value(slot)) {
-            Some(Value::List(list)) => Some(list),
-            Some(_) | None => None,
-        };
-        list.into_iter()
+        self.tag_list()
+            .into_iter()
             .flat_map(|list| list.iter())
             .filter_map(|tag| tag.as_str())
+    }
+
+    pub(crate) fn tag_list(&self) -> Option<List<'_>> {
+        match self.doc().value(self.0.envelope.tags?) {
+            Value::List(list) => Some(list),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+        }
     }
 
     /// The output fields.
@@ -226,196 +210,5 @@ impl Eq for Alert {}
 impl fmt::Debug for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Alert({})", self.doc().written)
-    }
-}
-
-/// Writes the alert anew, from what was read: Falco's names in Falco's order, the time with nine digits and `Z`, the
-/// priority in Falco's spelling. To pass an alert on as it was, use [`Alert::as_bytes`].
-impl Serialize for Alert {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let texts = [
-            ("hostname", self.hostname()),
-            ("message", self.message()),
-            ("output", self.output()),
-        ];
-        for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text?))) {
-            map.serialize_entry(name, text)?;
-        }
-        map.serialize_entry("output_fields", self.fields())?;
-        map.serialize_entry("priority", &self.priority())?;
-        map.serialize_entry("rule", self.rule())?;
-        if let Some(source) = self.source() {
-            map.serialize_entry("source", source)?;
-        }
-        if let Some(tags) = self.0.envelope.tags {
-            map.serialize_entry("tags", &self.doc().value(tags))?;
-        }
-        map.serialize_entry("time", &format!("{:.9}", self.time()))?;
-        for (name, value) in self.others() {
-            map.serialize_entry(name, &value)?;
-        }
-        map.end()
-    }
-}
-
-impl Envelope {
-    /// Judges what was located in `bytes`.
-    pub(crate) fn new(bytes: &[u8], draft: Draft) -> Result<Self, Flaw> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Self::judge(text, None, draft),
-            Err(_) => Self::lossy(bytes),
-        }
-    }
-
-    /// Replacing what is not UTF-8 moves what follows, so everything is located again. Only strings can hold such
-    /// bytes, so what was JSON still is.
-    fn lossy(bytes: &[u8]) -> Result<Self, Flaw> {
-        let text = String::from_utf8_lossy(bytes);
-        let syntax = |at| Flaw {
-            at,
-            fault: Fault::Syntax {
-                expected: "UTF-8",
-                found: String::new(),
-            },
-        };
-        let draft = Draft::read(&mut Scanner::new(text.as_bytes())).map_err(|fault| syntax(fault.at))?;
-        Self::judge(&text, Some(bytes.into()), draft)
-    }
-
-    fn judge(text: &str, bytes: Option<Box<[u8]>>, draft: Draft) -> Result<Self, Flaw> {
-        let Draft {
-            meant,
-            items,
-            fields,
-            others,
-            ..
-        } = draft;
-        let doc = Doc {
-            written: text.into(),
-            meant,
-            items,
-        };
-        let judge = Judge { doc: &doc };
-        judge.no_fields(draft.no_fields)?;
-        Ok(Self {
-            rule: judge.required_text("rule", draft.rule)?,
-            priority: judge.priority(draft.priority)?,
-            time: judge.time(draft.time)?,
-            source: judge.text("source", draft.source)?,
-            hostname: judge.text("hostname", draft.hostname)?,
-            output: judge.text("output", draft.output)?,
-            message: judge.text("message", draft.message)?,
-            tags: judge.tags(draft.tags)?,
-            others,
-            bytes,
-            fields: Fields::new(doc, fields),
-        })
-    }
-}
-
-/// Whether members have values that they can have.
-struct Judge<'a> {
-    doc: &'a Doc,
-}
-
-impl Judge<'_> {
-    fn refuse<T>(&self, member: &'static str, found: Member, expected: &'static str) -> Result<T, Flaw> {
-        let from = self.doc.written.get(found.at..).unwrap_or_default();
-        let end = Scanner::new(from.as_bytes())
-            .skip()
-            .map_or(from.len(), |range| range.end);
-        let found_text = excerpt_json(from.get(..end).unwrap_or_default());
-        Err(Flaw {
-            at: found.at,
-            fault: Fault::Member {
-                member,
-                expected,
-                found: found_text,
-            },
-        })
-    }
-
-    fn missing<T>(member: &'static str) -> Result<T, Flaw> {
-        Err(Flaw {
-            at: 0,
-            fault: Fault::Missing { member },
-        })
-    }
-
-    fn text(&self, name: &'static str, member: Option<Member>) -> Result<Option<Span>, Flaw> {
-        match member {
-            None | Some(Member { slot: Slot::Null, .. }) => Ok(None),
-            Some(Member {
-                slot: Slot::String(span),
-                ..
-            }) => Ok(Some(span)),
-            Some(found) => self.refuse(name, found, "a string"),
-        }
-    }
-
-    fn required_text(&self, name: &'static str, member: Option<Member>) -> Result<Span, Flaw> {
-        let filled = self
-            .text(name, member)?
-            .filter(|span| !self.doc.str(*span).is_empty());
-        filled.map_or_else(|| Self::missing(name), Ok)
-    }
-
-    fn priority(&self, member: Option<Member>) -> Result<Priority, Flaw> {
-        let Some(found) = member else {
-            return Self::missing("priority");
-        };
-        let read = match self.doc.value(found.slot) {
-            Value::Null | Value::String("") => return Self::missing("priority"),
-            Value::String(name) => name.parse().ok(),
-            Value::Number(number) => number.as_u64().and_then(|number| Priority::try_from(number).ok()),
-            Value::Bool(_) | Value::List(_) | Value::Object(_) => None,
-        };
-        let expected = "one of Falco's eight priorities or a number from 0 to 7";
-        read.map_or_else(|| self.refuse("priority", found, expected), Ok)
-    }
-
-    fn time(&self, member: Option<Member>) -> Result<Timestamp, Flaw> {
-        let Some(found) = member else {
-            return Self::missing("time");
-        };
-        let read = match self.doc.value(found.slot) {
-            Value::Null | Value::String("") => return Self::missing("time"),
-            Value::String(text) => time::from_text(text),
-            Value::Object(json) => time::from_object(json.as_bytes()),
-            Value::Bool(_) | Value::Number(_) | Value::List(_) => None,
-        };
-        read.map_or_else(|| self.refuse("time", found, time::EXPECTED), Ok)
-    }
-
-    fn tags(&self, member: Option<Member>) -> Result<Option<Slot>, Flaw> {
-        let Some(found) = member else { return Ok(None) };
-        match self.doc.value(found.slot) {
-            Value::Null | Value::String("") => Ok(None),
-            Value::List(tags) if tags.iter().all(|tag| tag.as_str().is_some()) => Ok(Some(found.slot)),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::List(_) | Value::Object(_) => {
-                self.refuse("tags", found, "an array of strings")
-            }
-        }
-    }
-
-    fn no_fields(&self, member: Option<Member>) -> Result<(), Flaw> {
-        match member {
-            None | Some(Member { slot: Slot::Null, .. }) => Ok(()),
-            Some(Member {
-                slot: Slot::String(span),
-                ..
-            }) if self.doc.str(span).is_empty() => Ok(()),
-            Some(found) => self.refuse("output_fields", found, "an object"),
-        }
-    }
-}
-
-/// JSON is escaped already, but for what a terminal would obey.
-fn excerpt_json(json: &str) -> String {
-    if json.chars().any(char::is_control) || json.len() > 64 {
-        excerpt(json)
-    } else {
-        json.to_owned()
     }
 }

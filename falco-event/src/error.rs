@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::excerpt::excerpt;
+use crate::json::Syntax;
+
 /// Why a text is not an alert: what is wrong, where, and what was expected there.
 ///
 /// ```
@@ -53,20 +56,52 @@ pub enum Fault {
     TooLong,
 }
 
+/// A place in a body that knows its line. Going on from it costs no more than what lies between, so that a body of
+/// a million faults is not read from its start a million times.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    offset: usize,
+    line: usize,
+    line_start: usize,
+}
+
+impl Place {
+    pub(crate) const START: Self = Self {
+        offset: 0,
+        line: 1,
+        line_start: 0,
+    };
+
+    /// The place at `offset`, which is not before this one.
+    pub(crate) fn on_to(self, body: &[u8], offset: usize) -> Self {
+        let between = body.get(self.offset..offset).unwrap_or_default();
+        let last = between.iter().rposition(|&b| b == b'\n');
+        Self {
+            offset,
+            line: self.line + between.iter().filter(|&&b| b == b'\n').count(),
+            line_start: last.map_or(self.line_start, |newline| self.offset + newline + 1),
+        }
+    }
+
+    pub(crate) fn error(self, fault: Fault) -> ReadError {
+        let Self {
+            offset,
+            line,
+            line_start,
+        } = self;
+        ReadError {
+            offset,
+            line,
+            column: 1 + offset.saturating_sub(line_start),
+            fault,
+        }
+    }
+}
+
 impl ReadError {
     /// `offset` counts bytes from the start of `body`.
     pub(crate) fn new(body: &[u8], offset: usize, fault: Fault) -> Self {
-        let before = body.get(..offset).unwrap_or(body);
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |newline| newline + 1);
-        Self {
-            offset,
-            line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
-            column: 1 + before.len() - line_start,
-            fault,
-        }
+        Place::START.on_to(body, offset).error(fault)
     }
 
     /// Where it is, in bytes from the start of what was read.
@@ -91,6 +126,17 @@ impl ReadError {
     #[must_use]
     pub fn fault(&self) -> &Fault {
         &self.fault
+    }
+}
+
+impl Fault {
+    /// A syntax error in `bytes`.
+    pub(crate) fn syntax(bytes: &[u8], Syntax { at, expected }: Syntax) -> Self {
+        let rest = bytes.get(at..bytes.len().min(at + 16)).unwrap_or_default();
+        Self::Syntax {
+            expected,
+            found: excerpt(&String::from_utf8_lossy(rest)),
+        }
     }
 }
 

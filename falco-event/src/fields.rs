@@ -177,7 +177,7 @@ impl Fields {
     }
 }
 
-fn spelled_missing(value: &Value<'_>) -> Option<Missing> {
+pub(crate) fn spelled_missing(value: &Value<'_>) -> Option<Missing> {
     match value {
         Value::Null => Some(Missing::Null),
         Value::String("<NA>") => Some(Missing::NotAvailable),

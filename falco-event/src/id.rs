@@ -12,7 +12,8 @@ use crate::excerpt::excerpt;
 /// The identity of an alert: 128 bits of a SHA-256 over what the alert says, and over nothing that a sender rewrites.
 ///
 /// What goes in, each part with its length before it: the rule; the time as nanoseconds since 1970; the source, where
-/// `syscalls` (falcosidekick's word for an absent one) and none are `syscall`, and internal alerts are `internal`;
+/// `syscalls` (falcosidekick's word for an absent one) and none are `syscall`, and Falco's internal rules and
+/// falcosidekick's `Test rule` are `internal`;
 /// the hostname; and the offender: on the host or not, the first 12 digits of the container id, pod UID, namespace,
 /// pod. What does not: the spelling of the time and the priority, the order of members, tags, output fields that do
 /// not name the offender, members that senders add (`uuid`) or drop (`message`).
@@ -57,7 +58,7 @@ impl AlertId {
 
 fn source(alert: &Alert) -> &str {
     match alert.source() {
-        _ if alert.rule().starts_with("Falco internal: ") => "internal",
+        _ if alert.rule().starts_with("Falco internal: ") || alert.rule() == "Test rule" => "internal",
         None | Some("syscalls") => "syscall",
         Some(source) => source,
     }
@@ -67,7 +68,7 @@ struct Parts(Sha256);
 
 impl Parts {
     fn part(&mut self, text: &str) {
-        self.0.update(text.len().to_be_bytes());
+        self.0.update((text.len() as u64).to_be_bytes());
         self.0.update(text);
     }
 

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod draft;
+mod envelope;
 mod error;
 mod excerpt;
 mod field_type;
@@ -14,9 +16,12 @@ mod priority;
 mod read;
 mod time;
 mod value;
+mod write;
 
 #[cfg(feature = "cloudevents")]
 pub mod cloudevents;
+#[cfg(feature = "proptest1")]
+pub mod proptest1;
 
 pub use alert::Alert;
 pub use error::{Fault, ReadError};

@@ -1,6 +1,7 @@
 //! Who did it, as far as an alert says.
 
 use crate::alert::Alert;
+use crate::fields::spelled_missing;
 use crate::names::{ContainerId, NameError, Namespace, NodeName, PodName, PodUid};
 use crate::value::Value;
 
@@ -59,48 +60,99 @@ pub struct Refused {
 
 impl Offender {
     pub(crate) fn of(alert: &Alert) -> Self {
-        let mut offender = Self::default();
-        let mut read = Reader {
-            alert,
-            refused: Vec::new(),
+        let said = Said::by(alert);
+        let mut offender = Self {
+            host: said.text(Place::ContainerId) == Some("host"),
+            ..Self::default()
         };
-        offender.host = read.text("container.id") == Some("host");
         if alert
             .source()
             .is_none_or(|source| matches!(source, "syscall" | "syscalls"))
         {
-            offender.node = read.node();
+            offender.node = offender.node(&said, alert.hostname());
         }
-        if offender.host {
-            offender.container_name = None;
-        } else {
-            read.container(&mut offender);
-            read.pod(&mut offender);
+        if !offender.host {
+            offender.container(&said);
+            offender.pod(&said);
         }
-        offender.refused = read.refused;
         offender
     }
-}
 
-struct Reader<'a> {
-    alert: &'a Alert,
-    refused: Vec<Refused>,
-}
+    fn node(&mut self, said: &Said<'_>, hostname: Option<&str>) -> Option<NodeName> {
+        let field = self.name(said, Place::Hostname);
+        field.or_else(|| self.note("hostname", NodeName::try_from(hostname?)))
+    }
 
-impl<'a> Reader<'a> {
-    fn text(&self, field: &str) -> Option<&'a str> {
-        self.alert.fields().get(field)?.as_str()
+    fn container(&mut self, said: &Said<'_>) {
+        let short: Option<ContainerId> = self.name(said, Place::ContainerId);
+        let full: Option<ContainerId> = self.name(said, Place::FullContainerId);
+        let fits = |full: &ContainerId| short.as_ref().is_none_or(|short| short.matches(full));
+        self.container = full.filter(fits).or(short);
+    }
+
+    fn pod(&mut self, said: &Said<'_>) {
+        let uids = [Place::PodUid, Place::OldPodUid, Place::MetaPodUid];
+        self.pod_uid = uids.into_iter().find_map(|place| self.name(said, place));
+        if !self.pair(said, Place::Namespace, Place::Pod) {
+            self.pair(said, Place::MetaNamespace, Place::MetaPod);
+        }
+        let container_name = said.text(Place::ContainerName);
+        match container_name.and_then(DockerName::parse) {
+            Some(docker) => self.docker(&docker),
+            None => self.container_name = container_name.map(str::to_owned),
+        }
+        self.audit(said);
+    }
+
+    /// Both names from one place. The half of a pair is taken too, until another place has both.
+    fn pair(&mut self, said: &Said<'_>, namespace: Place, pod: Place) -> bool {
+        let found = (self.name(said, namespace), self.name(said, pod));
+        let both = found.0.is_some() && found.1.is_some();
+        if both || (self.namespace.is_none() && self.pod.is_none()) {
+            (self.namespace, self.pod) = found;
+        }
+        both
+    }
+
+    fn is_named(&self) -> bool {
+        self.namespace.is_some() && self.pod.is_some()
+    }
+
+    fn docker(&mut self, docker: &DockerName<'_>) {
+        let field = Place::ContainerName.name();
+        self.container_name = Some(docker.container.to_owned());
+        if self.pod_uid.is_none() {
+            self.pod_uid = self.note(field, PodUid::try_from(docker.uid));
+        }
+        if self.is_named() {
+            return;
+        }
+        let namespace = self.note(field, Namespace::try_from(docker.namespace));
+        let pod = self.note(field, PodName::try_from(docker.pod));
+        if namespace.is_some() && pod.is_some() {
+            (self.namespace, self.pod) = (namespace, pod);
+        }
+    }
+
+    /// The target of an audited request, where it is a pod. A pod that is being made has its name only in the answer.
+    fn audit(&mut self, said: &Said<'_>) {
+        if self.is_named() || said.text(Place::TargetResource) != Some("pods") {
+            return;
+        }
+        let named = [Place::TargetName, Place::TargetPod, Place::AnswerName];
+        if let Some(pod) = named.into_iter().find(|place| said.text(*place).is_some()) {
+            self.pair(said, Place::TargetNamespace, pod);
+        }
     }
 
     /// A field that holds a name; what is neither missing nor a name is noted.
-    fn name<T: for<'t> TryFrom<&'t str, Error = NameError>>(&mut self, field: &'static str) -> Option<T> {
-        let parsed = match self.alert.fields().get(field)? {
-            Value::String(text) => T::try_from(text),
-            Value::Number(number) => T::try_from(number.as_str()),
-            Value::Object(json) => T::try_from(json),
-            Value::Null | Value::Bool(_) | Value::List(_) => T::try_from(""),
-        };
-        self.note(field, parsed)
+    fn name<T: for<'t> TryFrom<&'t str, Error = NameError>>(
+        &mut self,
+        said: &Said<'_>,
+        place: Place,
+    ) -> Option<T> {
+        let text = said.value(place)?.as_str().unwrap_or(NO_STRING);
+        self.note(place.name(), T::try_from(text))
     }
 
     fn note<T>(&mut self, field: &'static str, parsed: Result<T, NameError>) -> Option<T> {
@@ -108,83 +160,87 @@ impl<'a> Reader<'a> {
             .map_err(|why| self.refused.push(Refused { field, why }))
             .ok()
     }
+}
 
-    fn node(&mut self) -> Option<NodeName> {
-        let field = self.name("evt.hostname");
-        field.or_else(|| {
-            let hostname = self.alert.hostname()?;
-            self.note("hostname", NodeName::try_from(hostname))
-        })
+/// What stands for a number or a list in messages; no name is spelled so.
+const NO_STRING: &str = "(not a string)";
+
+/// The fields that say who it was.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    ContainerId,
+    FullContainerId,
+    ContainerName,
+    Hostname,
+    PodUid,
+    OldPodUid,
+    Namespace,
+    Pod,
+    MetaPodUid,
+    MetaNamespace,
+    MetaPod,
+    TargetResource,
+    TargetNamespace,
+    TargetName,
+    TargetPod,
+    AnswerName,
+}
+
+/// The names of the places, in their order.
+const NAMES: [&str; 16] = [
+    "container.id",
+    "container.full_id",
+    "container.name",
+    "evt.hostname",
+    "k8s.pod.uid",
+    "k8s.pod.id",
+    "k8s.ns.name",
+    "k8s.pod.name",
+    "k8smeta.pod.uid",
+    "k8smeta.ns.name",
+    "k8smeta.pod.name",
+    "ka.target.resource",
+    "ka.target.namespace",
+    "ka.target.name",
+    "ka.target.pod.name",
+    "ka.resp.name",
+];
+
+/// Whether a field of this name says who it was.
+#[cfg(feature = "proptest1")]
+pub(crate) fn is_place(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        NAMES.get(self as usize).copied().unwrap_or_default()
     }
+}
 
-    fn container(&mut self, offender: &mut Offender) {
-        let short: Option<ContainerId> = self.name("container.id");
-        let full: Option<ContainerId> = self.name("container.full_id");
-        let fits = |full: &ContainerId| short.as_ref().is_none_or(|short| short.matches(full));
-        offender.container = full.filter(fits).or_else(|| short.clone());
-        offender.container_name = self.text("container.name").map(str::to_owned);
-    }
+/// What the alert says at each place, gathered in one walk over its fields; what is missing is none.
+struct Said<'a>([Option<Value<'a>>; NAMES.len()]);
 
-    fn pod(&mut self, offender: &mut Offender) {
-        let docker = self.text("container.name").and_then(DockerName::parse);
-        offender.pod_uid = ["k8s.pod.uid", "k8s.pod.id", "k8smeta.pod.uid"]
-            .into_iter()
-            .find_map(|f| self.name(f));
-        let pairs = [
-            ("k8s.ns.name", "k8s.pod.name"),
-            ("k8smeta.ns.name", "k8smeta.pod.name"),
-        ];
-        for (namespace, pod) in pairs {
-            if self.pair(offender, namespace, pod) {
-                break;
+impl<'a> Said<'a> {
+    fn by(alert: &'a Alert) -> Self {
+        let mut said = [None; NAMES.len()];
+        for (name, value) in alert.fields().iter() {
+            if name.starts_with(['c', 'e', 'k'])
+                && let Some(place) = NAMES.iter().position(|known| *known == name)
+                && let Some(slot) = said.get_mut(place)
+            {
+                *slot = Some(value).filter(|value| spelled_missing(value).is_none());
             }
         }
-        if let Some(docker) = docker {
-            self.docker(offender, &docker);
-        }
-        self.audit(offender);
+        Self(said)
     }
 
-    /// Both names from one place; the half of a pair is taken too, unless a later place has both.
-    fn pair(&mut self, offender: &mut Offender, namespace: &'static str, pod: &'static str) -> bool {
-        let found = (self.name(namespace), self.name(pod));
-        let both = found.0.is_some() && found.1.is_some();
-        if both || (offender.namespace.is_none() && offender.pod.is_none()) {
-            (offender.namespace, offender.pod) = found;
-        }
-        both
+    fn value(&self, place: Place) -> Option<Value<'a>> {
+        self.0.get(place as usize).copied().flatten()
     }
 
-    fn docker(&mut self, offender: &mut Offender, docker: &DockerName<'_>) {
-        const FIELD: &str = "container.name";
-        offender.container_name = Some(docker.container.to_owned());
-        if offender.pod_uid.is_none() {
-            offender.pod_uid = self.note(FIELD, PodUid::try_from(docker.uid));
-        }
-        if offender.namespace.is_some() && offender.pod.is_some() {
-            return;
-        }
-        let names = (
-            Namespace::try_from(docker.namespace),
-            PodName::try_from(docker.pod),
-        );
-        if let (Some(namespace), Some(pod)) = (self.note(FIELD, names.0), self.note(FIELD, names.1)) {
-            (offender.namespace, offender.pod) = (Some(namespace), Some(pod));
-        }
-    }
-
-    /// The target of an audited request, where it is a pod. A pod that is being made has its name only in the answer.
-    fn audit(&mut self, offender: &mut Offender) {
-        if self.text("ka.target.resource") != Some("pods") {
-            return;
-        }
-        let named = ["ka.target.name", "ka.target.pod.name", "ka.resp.name"];
-        let field = named.into_iter().find(|field| self.text(field).is_some());
-        if let Some(field) = field
-            && !(offender.namespace.is_some() && offender.pod.is_some())
-        {
-            self.pair(offender, "ka.target.namespace", field);
-        }
+    fn text(&self, place: Place) -> Option<&'a str> {
+        self.value(place)?.as_str()
     }
 }
 

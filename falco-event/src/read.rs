@@ -1,175 +1,25 @@
-//! From text to alerts.
+//! From the body of a request to alerts.
 
-use std::ops::Range;
-
-use crate::alert::{Alert, Envelope};
-use crate::error::{Fault, ReadError};
-use crate::excerpt::excerpt;
-use crate::fields::Entry;
-use crate::json::{Scanner, Str, Syntax, unescape};
-use crate::value::{Slot, Span};
+use crate::alert::Alert;
+use crate::draft::Draft;
+use crate::envelope::{Envelope, Flaw};
+use crate::error::{Fault, Place, ReadError};
+use crate::json::{ALERT_LEVELS, Scanner, Syntax};
 
 /// Spans count 31 bits.
 const MAX_LEN: usize = (1 << 31) - 1;
-
-/// A value of the envelope, and where it stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Member {
-    pub(crate) slot: Slot,
-    pub(crate) at: usize,
-}
-
-/// The members of one alert, located but not yet judged.
-#[derive(Debug, Default)]
-pub(crate) struct Draft {
-    pub(crate) rule: Option<Member>,
-    pub(crate) priority: Option<Member>,
-    pub(crate) time: Option<Member>,
-    pub(crate) source: Option<Member>,
-    pub(crate) hostname: Option<Member>,
-    pub(crate) output: Option<Member>,
-    pub(crate) message: Option<Member>,
-    pub(crate) tags: Option<Member>,
-    /// `output_fields` where it is not an object.
-    pub(crate) no_fields: Option<Member>,
-    pub(crate) fields: Vec<Entry>,
-    pub(crate) others: Vec<Entry>,
-    pub(crate) meant: String,
-    pub(crate) items: Vec<Slot>,
-}
-
-/// A fault and where it is, counted from the start of the alert.
-#[derive(Debug)]
-pub(crate) struct Flaw {
-    pub(crate) at: usize,
-    pub(crate) fault: Fault,
-}
-
-impl Draft {
-    /// Reads the object at the cursor.
-    pub(crate) fn read(scan: &mut Scanner<'_>) -> Result<Self, Syntax> {
-        let mut draft = Self {
-            fields: Vec::with_capacity(32),
-            ..Self::default()
-        };
-        scan.object(|scan, key| draft.member(scan, key))?;
-        Ok(draft)
-    }
-
-    fn member(&mut self, scan: &mut Scanner<'_>, key: Str) -> Result<(), Syntax> {
-        let name = scan.slice(key.inside.clone());
-        let at = {
-            scan.token();
-            scan.at()
-        };
-        if is(name, b"output_fields") {
-            return self.output_fields(scan, at);
-        }
-        let slot = self.value(scan)?;
-        match self.named(name) {
-            Some(member) => *member = Some(Member { slot, at }),
-            None => {
-                let name = self.text(scan, key);
-                self.others.push(Entry { name, value: slot });
-            }
-        }
-        Ok(())
-    }
-
-    fn named(&mut self, name: &[u8]) -> Option<&mut Option<Member>> {
-        let members: [(&[u8], &mut Option<Member>); 8] = [
-            (b"output", &mut self.output),
-            (b"priority", &mut self.priority),
-            (b"rule", &mut self.rule),
-            (b"time", &mut self.time),
-            (b"source", &mut self.source),
-            (b"tags", &mut self.tags),
-            (b"hostname", &mut self.hostname),
-            (b"message", &mut self.message),
-        ];
-        members
-            .into_iter()
-            .find(|(known, _)| is(name, known))
-            .map(|(_, member)| member)
-    }
-
-    fn output_fields(&mut self, scan: &mut Scanner<'_>, at: usize) -> Result<(), Syntax> {
-        self.fields.clear();
-        self.no_fields = None;
-        if scan.token() != Some(b'{') {
-            let slot = self.value(scan)?;
-            self.no_fields = Some(Member { slot, at });
-            return Ok(());
-        }
-        scan.object(|scan, key| {
-            let name = self.text(scan, key);
-            let value = self.value(scan)?;
-            self.fields.push(Entry { name, value });
-            Ok(())
-        })
-    }
-
-    fn value(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
-        Ok(match scan.token() {
-            Some(b'"') => {
-                let string = scan.string("a string")?;
-                Slot::String(self.text(scan, string))
-            }
-            Some(b'[') => self.list(scan)?,
-            Some(b'{') => Slot::Object(Span::written(scan.skip()?)),
-            Some(b'n') => scan.literal("null").map(|()| Slot::Null)?,
-            Some(b't') => scan.literal("true").map(|()| Slot::Bool(true))?,
-            Some(b'f') => scan.literal("false").map(|()| Slot::Bool(false))?,
-            Some(_) | None => Slot::Number(Span::written(scan.skip()?)),
-        })
-    }
-
-    fn list(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
-        let mut items = Vec::new();
-        scan.array(|scan| {
-            items.push(self.value(scan)?);
-            Ok::<(), Syntax>(())
-        })?;
-        let first = self.items.len();
-        self.items.append(&mut items);
-        Ok(Slot::List(Span::written(first..self.items.len())))
-    }
-
-    fn text(&mut self, scan: &Scanner<'_>, string: Str) -> Span {
-        if !string.escaped {
-            return Span::written(string.inside);
-        }
-        let start = self.meant.len();
-        unescape(scan.slice(string.inside), &mut self.meant);
-        Span::meant(start..self.meant.len())
-    }
-}
-
-/// Member names are read in any case, as falcosidekick reads them.
-fn is(name: &[u8], known: &[u8]) -> bool {
-    name == known || name.eq_ignore_ascii_case(known)
-}
 
 /// Reads the alert that starts `bytes`, and says how long it is.
 ///
 /// What is JSON but no alert has a length too, so that what follows it can be read.
 fn read_first(bytes: &[u8]) -> (usize, Result<Alert, Flaw>) {
-    let mut scan = Scanner::new(bytes);
+    let mut scan = Scanner::new(bytes, ALERT_LEVELS);
     match Draft::read(&mut scan) {
-        Err(syntax) => (0, Err(flaw(bytes, syntax))),
+        Err(syntax) => (0, Err(Flaw::syntax(bytes, syntax))),
         Ok(draft) => (
             scan.at(),
             Envelope::new(bytes.get(..scan.at()).unwrap_or_default(), draft).map(Alert::from),
         ),
-    }
-}
-
-fn flaw(bytes: &[u8], Syntax { at, expected }: Syntax) -> Flaw {
-    let rest = bytes.get(at..bytes.len().min(at + 16)).unwrap_or_default();
-    let found = excerpt(&String::from_utf8_lossy(rest));
-    Flaw {
-        at,
-        fault: Fault::Syntax { expected, found },
     }
 }
 
@@ -194,14 +44,15 @@ pub(crate) fn read_one(body: &[u8]) -> Result<Alert, ReadError> {
 }
 
 fn next_token(body: &[u8], from: usize) -> Option<usize> {
-    let mut scan = Scanner::new(body.get(from..).unwrap_or_default());
+    let mut scan = Scanner::new(body.get(from..).unwrap_or_default(), ALERT_LEVELS);
     scan.token().map(|_| from + scan.at())
 }
 
 /// Reads every alert of a body: one, several one after the other, one a line, or in an array.
 ///
 /// There is always at least one item: a body without an alert is one error. What is JSON but no alert is an error in
-/// its place, and the rest is read. After what is not JSON, reading goes on at the next line that begins with `{`.
+/// its place, and the rest is read. After what is not JSON, reading goes on at the next line that begins with `{`, even
+/// if that line was taken for a part of what was not JSON.
 ///
 /// ```
 /// let body = br#"{"rule":"a","priority":"Notice","time":"2026-01-01T00:00:00Z"}
@@ -215,6 +66,7 @@ pub fn read_all(body: &[u8]) -> ReadAll<'_> {
     ReadAll {
         body,
         at: after_bom(body),
+        place: Place::START,
         in_array: None,
         any: false,
     }
@@ -225,6 +77,8 @@ pub fn read_all(body: &[u8]) -> ReadAll<'_> {
 pub struct ReadAll<'a> {
     body: &'a [u8],
     at: usize,
+    /// Where the last item began.
+    place: Place,
     /// Inside an array; whether an item was just read.
     in_array: Option<bool>,
     any: bool,
@@ -235,39 +89,32 @@ impl Iterator for ReadAll<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.item();
-        self.any |= item.is_some();
-        if item.is_none() && !self.any {
-            self.any = true;
-            return Some(Err(self.error(self.body.len(), Fault::Empty)));
-        }
-        item
+        let first = !std::mem::replace(&mut self.any, true);
+        item.or_else(|| first.then(|| Err(self.error(self.body.len(), Fault::Empty))))
     }
 }
 
 impl ReadAll<'_> {
     fn error(&self, at: usize, fault: Fault) -> ReadError {
-        ReadError::new(self.body, at, fault)
+        self.place.on_to(self.body, at).error(fault)
     }
 
     fn item(&mut self) -> Option<Result<Alert, ReadError>> {
         if self.body.len() > MAX_LEN {
-            return self.stop(0, Fault::TooLong);
+            self.body = &[];
+            return Some(Err(Place::START.error(Fault::TooLong)));
         }
-        loop {
-            let Some(at) = next_token(self.body, self.at) else {
-                return self.end();
-            };
+        while let Some(at) = next_token(self.body, self.at) {
             self.at = at;
             match (self.body.get(at), self.in_array) {
                 (Some(b'['), None) => self.in_array = Some(false),
                 (Some(b','), Some(true)) => self.in_array = Some(false),
                 (Some(b']'), Some(_)) => self.in_array = None,
-                (Some(_), Some(true)) => return Some(self.resume(at, at, "`,` or `]`")),
-                (Some(b'{'), _) => return Some(self.alert(at)),
-                (Some(_), _) | (None, _) => return Some(self.other(at)),
+                (_, after_item) => return Some(self.object(at, after_item == Some(true))),
             }
             self.at += 1;
         }
+        self.end()
     }
 
     fn end(&mut self) -> Option<Result<Alert, ReadError>> {
@@ -279,63 +126,37 @@ impl ReadAll<'_> {
         Some(Err(self.error(self.body.len(), fault)))
     }
 
-    fn stop(&mut self, at: usize, fault: Fault) -> Option<Result<Alert, ReadError>> {
-        let error = self.error(at, fault);
-        self.body = &[];
-        self.any.then_some(()).map_or(Some(Err(error)), |()| None)
-    }
-
-    fn alert(&mut self, at: usize) -> Result<Alert, ReadError> {
-        let (length, read) = read_first(self.body.get(at..).unwrap_or_default());
-        let read = read.map_err(|flaw| self.error(at + flaw.at, flaw.fault));
-        match &read {
-            Err(error) if length == 0 => self.at = self.next_line(at, error.offset()),
-            Ok(_) | Err(_) => self.after_item(at + length),
-        }
-        read
-    }
-
-    fn after_item(&mut self, at: usize) {
-        self.at = at;
-        self.in_array = self.in_array.map(|_| true);
-    }
-
-    /// A value that is no object, or no value.
-    fn other(&mut self, at: usize) -> Result<Alert, ReadError> {
+    /// What stands at `at`, which should be an alert.
+    fn object(&mut self, at: usize, after_item: bool) -> Result<Alert, ReadError> {
+        self.place = self.place.on_to(self.body, at);
         let rest = self.body.get(at..).unwrap_or_default();
-        let mut scan = Scanner::new(rest);
-        match scan.skip() {
-            Ok(Range { end, .. }) => {
-                self.after_item(at + end);
-                let syntax = Syntax {
-                    at: 0,
-                    expected: "an alert, a JSON object",
-                };
-                Err(self.error(at, flaw(rest, syntax).fault))
-            }
-            Err(syntax) => {
-                let flaw = flaw(rest, syntax);
-                self.at = self.next_line(at, at + flaw.at);
-                Err(self.error(at + flaw.at, flaw.fault))
-            }
+        let is_object = rest.starts_with(b"{");
+        let (length, read) = match is_object {
+            _ if after_item => (
+                0,
+                Err(Flaw::syntax(
+                    rest,
+                    Syntax {
+                        at: 0,
+                        expected: "`,` or `]`",
+                    },
+                )),
+            ),
+            true => read_first(rest),
+            false => no_object(rest),
+        };
+        let no_comma = after_item && is_object;
+        match &read {
+            Err(_) if length == 0 && !no_comma => self.at = self.next_line(at),
+            Ok(_) | Err(_) => self.at = at + length,
         }
+        self.in_array = self.in_array.map(|_| length > 0);
+        read.map_err(|flaw| self.error(at + flaw.at, flaw.fault))
     }
 
-    fn resume(&mut self, start: usize, at: usize, expected: &'static str) -> Result<Alert, ReadError> {
-        let found = flaw(self.body, Syntax { at, expected });
-        self.at = self.next_line(start, at);
-        self.in_array = self.in_array.map(|_| false);
-        Err(self.error(at, found.fault))
-    }
-
-    /// The first line that begins with `{`, from the line of `fault` on but after `start`; else the end.
-    fn next_line(&self, start: usize, fault: usize) -> usize {
-        let before = self.body.get(start + 1..fault).unwrap_or_default();
-        let mut at = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(fault, |newline| start + 1 + newline);
-        at = at.max(start + 1);
+    /// The first line after `start` that begins with `{`; else the end.
+    fn next_line(&self, start: usize) -> usize {
+        let mut at = start + 1;
         while let Some(newline) = self
             .body
             .get(at..)
@@ -351,4 +172,15 @@ impl ReadAll<'_> {
         }
         self.body.len()
     }
+}
+
+/// A value that is no object has a length too, and what follows it is read; what is no value has none.
+fn no_object(bytes: &[u8]) -> (usize, Result<Alert, Flaw>) {
+    let read = Scanner::new(bytes, ALERT_LEVELS).skip();
+    let length = read.as_ref().map_or(0, |range| range.end);
+    let expected = Syntax {
+        at: 0,
+        expected: "an alert, a JSON object",
+    };
+    (length, Err(Flaw::syntax(bytes, read.err().unwrap_or(expected))))
 }

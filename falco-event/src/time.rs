@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::json::{Scanner, Syntax};
+use crate::json::{ALERT_LEVELS, Scanner, Syntax};
 
 /// What a time may look like, for messages.
 pub(crate) const EXPECTED: &str = "an RFC 3339 time, or an object of `seconds` and `nanos`";
@@ -26,7 +26,7 @@ pub(crate) fn from_text(text: &str) -> Option<Timestamp> {
 /// `{"seconds":1570094449,"nanos":620298462}`, as clients of Falco's gRPC write it; numbers may be in quotes.
 pub(crate) fn from_object(json: &[u8]) -> Option<Timestamp> {
     let (mut seconds, mut nanos) = (None, 0);
-    let mut scan = Scanner::new(json);
+    let mut scan = Scanner::new(json, ALERT_LEVELS);
     let read = scan.object(|scan, key| {
         let name = scan.slice(key.inside);
         let value = scan.skip()?;

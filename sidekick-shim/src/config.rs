@@ -109,7 +109,7 @@ impl Config {
                 parse::number(text, 1, 10_000_000)
             }),
             bytes: variables.or("SHIM_QUEUE_BYTES", QUEUE_BYTES, |text| {
-                parse::number(text, BODY_BYTES, 1 << 40)
+                parse::number(text, BODY_BYTES, 1 << 30)
             }),
         };
         let send_deadline = variables.or("SHIM_SEND_DEADLINE", SEND_DEADLINE, parse::duration);

@@ -86,6 +86,8 @@ impl Front {
                 Ok(alert) => match self.queue.room_for(&alert, deadline).await {
                     Ok(place) => {
                         taken.queued += 1;
+                        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
+                        self.metrics.accepted(1);
                         // Before the sender sees it: the hops of an alert are seen in their order.
                         self.observer.accepted(&alert);
                         place.fill(alert);
@@ -94,12 +96,11 @@ impl Front {
                 },
             }
         }
-        self.count(&taken);
+        self.report(&taken);
         taken
     }
 
-    fn count(&self, taken: &Taken) {
-        self.metrics.accepted(taken.queued);
+    fn report(&self, taken: &Taken) {
         if taken.refused + taken.full == 0 {
             return;
         }

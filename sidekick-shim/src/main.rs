@@ -16,7 +16,7 @@ async fn main() -> ExitCode {
     match run(config).await {
         Ok(ended) => ended.exit_code(),
         Err(error) => {
-            tracing::error!("cannot start: {error:#}");
+            tracing::error!(error = format!("{error:#}"), "cannot start");
             ExitCode::FAILURE
         }
     }

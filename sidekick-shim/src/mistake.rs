@@ -13,10 +13,10 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub(crate) fn value(name: &'static str, value: &str, expected: impl Into<String>) -> Self {
+    pub(crate) fn value(name: &'static str, value: String, expected: impl Into<String>) -> Self {
         Self {
             name,
-            value: Some(value.to_owned()),
+            value: Some(value),
             expected: expected.into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Text that came from outside, made fit for one line of a log.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// How much of a text is shown. Falco's longest rule names have about 80 characters.
 const SHOWN: usize = 160;
@@ -15,7 +15,10 @@ impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.chars();
         for c in rest.by_ref().take(SHOWN) {
-            write!(f, "{}", c.escape_debug())?;
+            match c {
+                '"' | '\'' => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_debug())?,
+            }
         }
         if rest.next().is_some() {
             f.write_str("...")
@@ -33,7 +36,9 @@ mod tests {
     fn escapes_what_would_break_a_line_or_drive_a_terminal() {
         let cases = [
             ("Terminal shell in container", "Terminal shell in container"),
+            (r#"{"it's":1}"#, r#"{"it's":1}"#),
             ("a\nb\r", "a\\nb\\r"),
+            ("a\\nb", "a\\\\nb"),
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
             ("\u{202e}txt", "\\u{202e}txt"),
             ("caf\u{e9}", "caf\u{e9}"),

@@ -148,9 +148,16 @@ impl<P: Post> Sender<P> {
 
     fn settle(&mut self, trip: Trip, answer: &Answer) {
         match answer.verdict() {
-            Verdict::Done => self.metrics.delivered(),
+            Verdict::Done => self.done(),
             Verdict::Final => self.give_up(&trip, answer, Lost::RefusedBySink),
             Verdict::Again => self.put_off(trip, answer),
+        }
+    }
+
+    fn done(&mut self) {
+        self.metrics.delivered();
+        if self.waiting.is_empty() && self.complained.take().is_some() {
+            tracing::info!("the sink takes alerts again");
         }
     }
 

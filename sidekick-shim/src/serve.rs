@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,13 +103,14 @@ pub async fn serve(
         draining.cancel();
     };
     // The front owns the queue's end: when it is done the queue is closed, and the sender ends once it is empty.
-    let all = async { tokio::join!(serve_front(listener, front, drain), sender.run()) };
+    // Pinned here, so that it is still whole when one of the others ends it, and what it holds can be counted.
+    let mut all = pin!(async { tokio::join!(serve_front(listener, front, drain), sender.run()) });
     let deadline = async {
         draining.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
     tokio::select! {
-        _ = all => {}
+        _ = &mut all => {}
         () = deadline => tracing::error!("the drain deadline is over"),
         () = abort => tracing::error!("aborted"),
     }

@@ -88,7 +88,8 @@ impl<'a> Variables<'a> {
         match parse(&text) {
             Ok(value) => Some(value),
             Err(expected) => {
-                self.mistakes.push(Mistake::value(name, &text, expected));
+                self.mistakes
+                    .push(Mistake::value(name, without_credentials(&text), expected));
                 None
             }
         }
@@ -138,5 +139,13 @@ impl<'a> Variables<'a> {
             (None, Some(_)) => Some(second),
             (None, None) => None,
         }
+    }
+}
+
+/// A value to be shown: what precedes an `@` may be a password.
+fn without_credentials(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://...@{rest}"),
+        _ => text.to_owned(),
     }
 }

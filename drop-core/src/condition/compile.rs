@@ -65,7 +65,7 @@ impl Compiler<'_> {
         allowed(op, side.of, test.left.span.start)?;
         let ask = match &right.value {
             Right::Operand(operand) => self.other_field(op, &side, operand, &right.span)?,
-            value => literals(
+            value @ (Right::Value(_) | Right::List(_) | Right::Named(_) | Right::Priority(_)) => literals(
                 op,
                 *modifier,
                 side.of,
@@ -146,7 +146,7 @@ fn compiled(left: Reader, op: Op, every: bool, ask: Ask) -> Compiled {
                 ask,
             }
         }
-        left => Compiled {
+        left @ (Reader::Field(..) | Reader::Text(_) | Reader::Call(_)) => Compiled {
             left,
             all: every,
             ask,

@@ -72,7 +72,7 @@ fn own(name: &str, takes_arg: bool, arg: Option<&str>, scope: &Scope) -> Result<
     let (source, of) = match name {
         "alert.rule" => (Source::Rule, Kind::Text.one()),
         "alert.priority" => (Source::Priority, Kind::Priority.one()),
-        "alert.source" => (Source::EventSource, Kind::Text.one()),
+        "alert.source" => (Source::Origin, Kind::Text.one()),
         "alert.hostname" => (Source::Hostname, Kind::Text.one()),
         "alert.tags" => (Source::Tags, Kind::Text.list()),
         "alert.output" => (Source::Output, Kind::Text.one()),
@@ -143,16 +143,26 @@ fn output(field: &Field, key: String) -> Result<Resolved, Unfit> {
 
 fn typed(falco: FieldType, traits: Traits) -> Type {
     let of = Type::of(falco);
-    let bits = if traits.has('2') { 16 } else { 32 };
-    let kind = match of.kind {
-        _ if traits.has('?') => Kind::Any,
-        _ if traits.has('B') => Kind::Buffer,
-        _ if traits.has('N') => Kind::Network,
-        _ if traits.has('P') => Kind::Port,
-        Kind::Whole { signed, .. } if traits.has('2') || traits.has('4') => Kind::Whole { signed, bits },
-        kind => kind,
+    let special = [
+        ('?', Kind::Any),
+        ('B', Kind::Buffer),
+        ('N', Kind::Network),
+        ('P', Kind::Port),
+    ];
+    let kind = match special.into_iter().find(|(letter, _)| traits.has(*letter)) {
+        Some((_, kind)) => kind,
+        None => narrowed(of.kind, traits),
     };
     Type { kind, ..of }
+}
+
+/// Whole numbers of less than 64 bits.
+fn narrowed(kind: Kind, traits: Traits) -> Kind {
+    let bits = if traits.has('2') { 16 } else { 32 };
+    if let (Kind::Whole { signed, .. }, true) = (kind, traits.has('2') || traits.has('4')) {
+        return Kind::Whole { signed, bits };
+    }
+    kind
 }
 
 fn unknown(field: &Field, span: &Range<usize>, scope: &Scope) -> Problem {

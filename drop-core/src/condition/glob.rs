@@ -68,7 +68,7 @@ fn step<'p, 't>(pattern: &'p str, text: &'t str, ignore_case: bool) -> Step<'p, 
             .next()
             .filter(|literal| same(*literal, got, ignore_case))
             .map(|_| p.as_str()),
-        literal => same(literal, got, ignore_case).then(|| p.as_str()),
+        literal => same(literal, got, ignore_case).then_some(p.as_str()),
     };
     after.map_or(Step::Differs, |rest| Step::Next(rest, t.as_str()))
 }

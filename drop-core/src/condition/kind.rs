@@ -89,7 +89,8 @@ impl Type {
             FieldType::Bool => Kind::Bool.one(),
             FieldType::Ip => Kind::Address.one(),
             FieldType::List(_) => Kind::Text.list(),
-            _ => Kind::Text.one(),
+            // a type that this crate does not know yet is read as text, which every value has
+            FieldType::String | _ => Kind::Text.one(),
         }
     }
 
@@ -121,7 +122,7 @@ impl Type {
     }
 }
 
-/// The types that a policy can give a field of its own.
+/// The types that a policy can give a field of its own. The first word for a type is the one that is printed.
 pub(crate) const DECLARABLE: &[(&str, Type)] = &[
     (
         "string",

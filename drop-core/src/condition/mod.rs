@@ -5,8 +5,10 @@
 //! [`Truth::Unknown`]. A field that the alert does not carry is not unknown but missing, and every comparison with it
 //! is false, as in Falco.
 
+mod analysis;
 mod compile;
 mod expand;
+mod explain;
 mod field;
 mod getopt;
 mod glob;
@@ -38,11 +40,13 @@ use falco_event::Alert;
 
 use crate::facts::{Facts, Wants};
 
+pub use explain::{Explained, Verdict};
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
 pub use problem::Problem;
 pub use program::Truth;
 pub use scope::Scope;
 
+pub(crate) use analysis::Implication;
 pub(crate) use nearest::nearest;
 pub(crate) use problem::Shown;
 pub(crate) use scope::{check_list_name, check_macro_name};
@@ -59,6 +63,11 @@ pub(crate) use scope::{check_list_name, check_macro_name};
 /// What is wrong with the syntax, or that the text is longer than [`MAX_LENGTH`] or nested deeper than [`MAX_DEPTH`].
 pub fn parse(text: &str) -> Result<tree::Expr, Problem> {
     parse::parse(text)
+}
+
+/// The words for the types of declared fields.
+pub(crate) fn declarable_types() -> Vec<&'static str> {
+    kind::DECLARABLE.iter().map(|(word, _)| *word).collect()
 }
 
 /// The items of the list of this name, lists among them replaced.
@@ -154,6 +163,30 @@ impl Condition {
     #[must_use]
     pub fn rules(&self) -> Option<&BTreeSet<String>> {
         self.0.rules.as_ref()
+    }
+
+    /// What is legal in it and rarely meant: `not` and `!=` over a field that may be missing, a field that no rule
+    /// prints, a value that looks like something else. The scope is the one it was compiled in.
+    #[must_use]
+    pub fn dangers(&self, scope: &Scope) -> Vec<Problem> {
+        analysis::dangers(&self.0.tree, scope)
+    }
+
+    /// What it is of every alert, if that can be told.
+    #[must_use]
+    pub fn always(&self) -> Option<bool> {
+        analysis::always(&self.0.tree)
+    }
+
+    /// Whether the other holds wherever this does; `false` where that cannot be told.
+    #[must_use]
+    pub fn implies(&self, other: &Self) -> bool {
+        const STEPS: usize = 10_000;
+        self.implies_within(other, &mut analysis::Implication { left: STEPS })
+    }
+
+    pub(crate) fn implies_within(&self, other: &Self, steps: &mut analysis::Implication) -> bool {
+        steps.holds(&self.0.tree, &other.0.tree)
     }
 
     /// Its syntax tree, lists and macros replaced.

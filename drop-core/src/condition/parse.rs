@@ -14,7 +14,6 @@ use super::tree::{
 };
 
 mod generated {
-    #![expect(clippy::allow_attributes_without_reason, reason = "pest generates it so")]
     #[derive(pest_derive::Parser)]
     #[grammar = "condition/grammar.pest"]
     pub(crate) struct Grammar;

@@ -34,9 +34,9 @@ pub(crate) enum Predicate {
     PriorityIn(Box<[Priority]>),
     /// For a field of no fixed type: by what the value is.
     ByValue {
-        text: Box<Predicate>,
-        whole: Option<Box<Predicate>>,
-        boolean: Option<Box<Predicate>>,
+        text: Box<Self>,
+        whole: Option<Box<Self>>,
+        boolean: Option<Box<Self>>,
     },
 }
 

@@ -104,7 +104,9 @@ impl Test {
         match &self.ask {
             Ask::Exists => match self.left.each(cx, &mut |_| {}) {
                 Presence::Unknown => (Truth::Unknown, Presence::Unknown),
-                presence => ((presence == Presence::Present).into(), presence),
+                presence @ (Presence::Missing | Presence::Present) => {
+                    ((presence == Presence::Present).into(), presence)
+                }
             },
             Ask::One(predicate) => self.holds(cx, predicate),
             Ask::Many(modifier, predicates) => self.count(cx, *modifier, predicates),

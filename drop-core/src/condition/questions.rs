@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::tree::{At, Op};
 
 /// The right side of an operator.
+#[derive(Clone, Copy)]
 pub(crate) enum Asked<'a> {
     One(&'a At<&'a str>),
     Any(&'a [At<&'a str>]),

@@ -113,7 +113,7 @@ impl Call {
                 let found = options_of(&args, options.as_deref().unwrap_or_default(), only.as_deref());
                 let presence = match worst(presence, args_presence) {
                     Presence::Present => Presence::when(!found.is_empty()),
-                    absent => absent,
+                    absent @ (Presence::Missing | Presence::Unknown) => absent,
                 };
                 found.into_iter().for_each(|text| give_text(presence, text, take));
                 presence
@@ -158,7 +158,7 @@ fn transform_each<'a>(
     });
     match presence {
         Presence::Present => Presence::when(made),
-        absent => absent,
+        absent @ (Presence::Missing | Presence::Unknown) => absent,
     }
 }
 
@@ -202,7 +202,7 @@ fn basename(text: &str) -> &str {
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
-    if padding > 2 || padding > 0 && text.len() % 4 != 0 || digits.len() % 4 == 1 {
+    if padding > 2 || padding > 0 && !text.len().is_multiple_of(4) || digits.len() % 4 == 1 {
         return None;
     }
     let mut out = Vec::with_capacity(digits.len() * 3 / 4);

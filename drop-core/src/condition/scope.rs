@@ -32,7 +32,7 @@ pub struct Scope {
 #[derive(Debug, Clone)]
 pub(crate) enum Meaning {
     /// An expression without names.
-    Is(Expr),
+    Is(Box<Expr>),
     /// It has mistakes, which were reported where it stands.
     Broken,
 }
@@ -120,7 +120,8 @@ impl Scope {
         let expanded = expand::expand(tree, self, &mut problems);
         let sound = super::compile::compile(&expanded, self, &mut problems).is_some();
         if sound && problems.is_empty() {
-            self.macros.insert(name.to_owned(), Meaning::Is(expanded));
+            self.macros
+                .insert(name.to_owned(), Meaning::Is(Box::new(expanded)));
         }
         problems
     }
@@ -139,6 +140,19 @@ impl Scope {
 
     pub(crate) fn declared_names(&self) -> impl Iterator<Item = &str> {
         self.fields.keys().map(String::as_str)
+    }
+
+    /// The fields that the policy declares, with the words for their types.
+    pub(crate) fn declarations(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let word = |of: &Type| {
+            DECLARABLE
+                .iter()
+                .find(|(_, known)| known == of)
+                .map(|(word, _)| *word)
+        };
+        self.fields
+            .iter()
+            .filter_map(move |(name, of)| Some((name.as_str(), word(of)?)))
     }
 
     pub(crate) fn list_names(&self) -> impl Iterator<Item = &str> {

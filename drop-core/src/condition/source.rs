@@ -51,7 +51,7 @@ impl Presence {
 pub(crate) enum Source {
     Rule,
     Priority,
-    EventSource,
+    Origin,
     Hostname,
     Output,
     Time,
@@ -84,15 +84,6 @@ pub(crate) enum PodField {
 }
 
 impl Source {
-    /// Whether it is there in every alert, so that nothing need ask if it exists.
-    #[expect(dead_code, reason = "what the warnings read")]
-    pub(crate) fn is_always_there(&self) -> bool {
-        matches!(
-            self,
-            Self::Rule | Self::Priority | Self::Time | Self::Pod(PodField::Namespace | PodField::Name)
-        )
-    }
-
     pub(crate) fn wants(&self) -> Wants {
         match self {
             Self::Pod(PodField::NamespaceLabel(_)) => Wants {
@@ -103,7 +94,17 @@ impl Source {
                 owner: true,
                 ..Wants::default()
             },
-            _ => Wants::default(),
+            Self::Rule
+            | Self::Priority
+            | Self::Origin
+            | Self::Hostname
+            | Self::Output
+            | Self::Time
+            | Self::Tags
+            | Self::Pod(_)
+            | Self::Key(_)
+            | Self::EveryIndex(_)
+            | Self::Ends { .. } => Wants::default(),
         }
     }
 
@@ -118,7 +119,7 @@ impl Source {
         match self {
             Self::Rule => text(Some(alert.rule()), take),
             Self::Priority => one(Datum::Priority(alert.priority()), take),
-            Self::EventSource => text(alert.source(), take),
+            Self::Origin => text(alert.source(), take),
             Self::Hostname => text(alert.hostname(), take),
             Self::Output => text(alert.output(), take),
             Self::Time => one(Datum::Whole(alert.time().as_nanosecond()), take),

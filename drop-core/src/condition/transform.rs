@@ -71,7 +71,13 @@ fn len(compiler: Compiler<'_>, call: &Call, span: &Range<usize>) -> Result<Side,
         Kind::Text | Kind::Buffer | Kind::Any => {
             Ok(done(Compiled::Each(Each::Length, side.reader), Kind::UINT.one()))
         }
-        _ => refuse(
+        Kind::Whole { .. }
+        | Kind::Double
+        | Kind::Bool
+        | Kind::Port
+        | Kind::Address
+        | Kind::Network
+        | Kind::Priority => refuse(
             span,
             format!("`len` takes text or a list, and this is {}", side.of.name()),
         ),

@@ -23,7 +23,7 @@ pub(super) enum Task {
 }
 
 /// Tasks by time; the same task at the same time is there once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Agenda(BTreeSet<(Timestamp, Task)>);
 
 impl Agenda {

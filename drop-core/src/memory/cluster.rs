@@ -57,6 +57,14 @@ impl Cluster {
         }
     }
 
+    /// Another cluster in the same state, which then goes its own way.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            world: Arc::new(Mutex::new(self.lock().clone())),
+        }
+    }
+
     /// The cluster's time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -364,6 +372,11 @@ impl Cluster {
         let world = self.lock();
         let first = world.history.partition_point(|entry| entry.revision <= revision);
         world.history.iter().skip(first).cloned().collect()
+    }
+
+    /// Forgets the changes so far, so that a cluster that lives long does not grow. Revisions go on.
+    pub fn clear_history(&self) {
+        self.lock().history.clear();
     }
 
     /// The pods that a caller of [`PodApi`](crate::ports::PodApi) changed, or that it spent a disruption budget on:

@@ -1,6 +1,6 @@
 //! The controllers: each keeps as many pods as its workload wants, by the rules of its kind.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid};
@@ -185,10 +185,7 @@ impl World {
 
     /// The order in which a ReplicaSet gives up pods: those that are not ready first, then the youngest.
     fn expendable(&self, key: &Key, workload: &Controlled) -> Vec<PodUid> {
-        let owned = self
-            .pods
-            .of_namespace(&key.namespace)
-            .filter(|object| object.is_owned_by(workload.owner_uid()));
+        let owned = self.owned(key, workload);
         let mut active: Vec<&Object> = owned.filter(|object| object.is_active()).collect();
         active.sort_by_key(|object| (object.shown.ready, std::cmp::Reverse(object.shown.pod.created)));
         active
@@ -226,17 +223,31 @@ impl World {
         }
     }
 
-    /// A DaemonSet: one pod for each node; a terminating one still has the node.
+    /// A DaemonSet: one pod for each node; a terminating one still has the node, and of several the oldest stays.
     fn keep_daemons(&mut self, key: &Key, workload: &Controlled) {
-        let owned = self
-            .pods
-            .of_namespace(&key.namespace)
-            .filter(|object| object.is_owned_by(workload.owner_uid()));
-        let living = owned.filter(|object| !object.shown.pod.phase.is_finished());
-        let covered: BTreeSet<NodeName> = living
-            .filter_map(|object| object.shown.pod.node.clone())
+        let mut on: BTreeMap<NodeName, Vec<&Object>> = BTreeMap::new();
+        for object in self
+            .owned(key, workload)
+            .filter(|object| !object.shown.pod.phase.is_finished())
+        {
+            if let Some(node) = &object.shown.pod.node {
+                on.entry(node.clone()).or_default().push(object);
+            }
+        }
+        let extra = on.values_mut().flat_map(|pods| {
+            pods.sort_by_key(|object| object.shown.pod.created);
+            pods.iter().filter(|object| object.is_active()).skip(1)
+        });
+        let extra: Vec<PodUid> = extra.map(|object| object.shown.pod.uid.clone()).collect();
+        let bare: Vec<NodeName> = self
+            .nodes
+            .iter()
+            .filter(|node| !on.contains_key(node))
+            .cloned()
             .collect();
-        let bare: Vec<NodeName> = self.nodes.difference(&covered).cloned().collect();
+        for uid in extra {
+            self.give_up(&uid);
+        }
         for node in bare {
             let name = self.next_name(key);
             self.make(key, name, Some(node));
@@ -313,11 +324,13 @@ impl World {
         self.create(made);
     }
 
+    fn owned(&self, key: &Key, workload: &Controlled) -> impl Iterator<Item = &Object> {
+        let pods = self.pods.of_namespace(&key.namespace);
+        pods.filter(|object| object.is_owned_by(workload.owner_uid()))
+    }
+
     fn count(&self, key: &Key, workload: &Controlled, which: impl Fn(&Object) -> bool) -> u32 {
-        let owned = self
-            .pods
-            .of_namespace(&key.namespace)
-            .filter(|object| object.is_owned_by(workload.owner_uid()));
+        let owned = self.owned(key, workload);
         u32::try_from(owned.filter(|object| which(object)).count()).unwrap_or(u32::MAX)
     }
 

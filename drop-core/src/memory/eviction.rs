@@ -31,7 +31,7 @@ pub struct Budget {
 }
 
 /// A budget and what was counted against it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct BudgetState {
     pub(super) budget: Budget,
     /// By name, as `status.disruptedPods` is: that is why an eviction with a wrong UID uses the budget up.

@@ -93,7 +93,7 @@ impl Fault {
 }
 
 /// The faults that are still to come.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     next: BTreeMap<Call, std::collections::VecDeque<Fault>>,
     lasting: BTreeMap<Call, Fault>,

@@ -47,6 +47,8 @@ mod ids;
 mod kubelet;
 mod patch;
 mod pods;
+#[cfg(any(test, feature = "proptest1"))]
+pub mod strategy;
 #[cfg(test)]
 mod tests;
 mod workload;

@@ -26,7 +26,7 @@ pub struct PodObject {
 }
 
 /// A pod in the cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Object {
     pub(super) shown: PodObject,
     pub(super) template: Arc<Template>,
@@ -81,7 +81,7 @@ impl Object {
 }
 
 /// Pods by namespace and name, and by UID.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Pods {
     named: BTreeMap<Namespace, BTreeMap<PodName, Object>>,
     by_uid: BTreeMap<PodUid, (Namespace, PodName)>,

@@ -4,6 +4,7 @@ mod controllers;
 mod deletion;
 mod eviction;
 mod faults;
+mod invariants;
 mod kubelet;
 mod reading;
 

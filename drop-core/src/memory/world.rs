@@ -43,7 +43,7 @@ impl Default for Delays {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) ids: Ids,

@@ -13,7 +13,7 @@ use crate::condition::{Shown, nearest};
 /// Between SIGTERM and SIGKILL, unless the action says otherwise: the least that lets the kubelet confirm the end.
 pub const DEFAULT_GRACE_PERIOD_SECONDS: u32 = 1;
 
-const KINDS: [&str; 5] = ["delete", "evict", "label", "annotate", "record"];
+pub(super) const KINDS: [&str; 5] = ["delete", "evict", "label", "annotate", "record"];
 
 /// The actions and where each stands.
 pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<(Vec<Step>, Vec<Range<usize>>)> {

@@ -48,9 +48,9 @@ const fn at_least_one(number: u32) -> NonZeroU32 {
     }
 }
 
-const ROOT: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
+pub(super) const ROOT: &[&str] = &["apiVersion", "kind", "metadata", "spec", "status"];
 /// `name` is read, labels and annotations are the user's, and the rest is what an API server adds.
-const METADATA: &[&str] = &[
+pub(super) const METADATA: &[&str] = &[
     "name",
     "labels",
     "annotations",
@@ -65,7 +65,7 @@ const METADATA: &[&str] = &[
     "deletionTimestamp",
     "deletionGracePeriodSeconds",
 ];
-const SPEC: &[&str] = &[
+pub(super) const SPEC: &[&str] = &[
     "mode",
     "namespaces",
     "maxAlertAge",
@@ -76,18 +76,18 @@ const SPEC: &[&str] = &[
     "protect",
     "limits",
 ];
-const RESPONSE: &[&str] = &["name", "mode", "when", "minAvailable", "limits", "do"];
-const PROTECT: &[&str] = &["namespaces", "namespaceSelector", "workloads"];
-const LIMIT: &[&str] = &["scope", "max", "per", "onBreach"];
-const MODES: &[(&str, Mode)] = &[("observe", Mode::Observe), ("enforce", Mode::Enforce)];
-const SCOPES: &[(&str, Scope)] = &[
+pub(super) const RESPONSE: &[&str] = &["name", "mode", "when", "minAvailable", "limits", "do"];
+pub(super) const PROTECT: &[&str] = &["namespaces", "namespaceSelector", "workloads"];
+pub(super) const LIMIT: &[&str] = &["scope", "max", "per", "onBreach"];
+pub(super) const MODES: &[(&str, Mode)] = &[("observe", Mode::Observe), ("enforce", Mode::Enforce)];
+pub(super) const SCOPES: &[(&str, Scope)] = &[
     ("workload", Scope::Workload),
     ("response", Scope::Response),
     ("namespace", Scope::Namespace),
     ("policy", Scope::Policy),
     ("cluster", Scope::Cluster),
 ];
-const BREACHES: &[(&str, OnBreach)] = &[("skip", OnBreach::Skip), ("disarm", OnBreach::Disarm)];
+pub(super) const BREACHES: &[(&str, OnBreach)] = &[("skip", OnBreach::Skip), ("disarm", OnBreach::Disarm)];
 
 /// A policy and where its parts stand, for what is said of them later.
 pub(crate) struct Read {
@@ -96,11 +96,11 @@ pub(crate) struct Read {
 }
 
 /// Where the parts of a policy stand in its file.
-#[expect(dead_code, reason = "what the warnings read")]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
     pub(crate) name: Range<usize>,
-    pub(crate) spec: Range<usize>,
+    /// The names that its conditions were compiled with.
+    pub(crate) names: crate::condition::Scope,
     pub(crate) limits: Vec<Range<usize>>,
     pub(crate) no_limits: Option<Range<usize>>,
     pub(crate) selectors: Vec<Range<usize>>,
@@ -109,7 +109,6 @@ pub(crate) struct Places {
 }
 
 /// Where the parts of a response stand.
-#[expect(dead_code, reason = "what the warnings read")]
 #[derive(Debug, Clone)]
 pub(crate) struct ResponsePlaces {
     pub(crate) name: Range<usize>,
@@ -162,10 +161,7 @@ fn metadata(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<(String, Range<usize
 
 fn spec(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
     let spec = reader.map(yaml, "`spec`", SPEC)?;
-    let mut places = Places {
-        spec: spec.span.clone(),
-        ..Places::default()
-    };
+    let mut places = Places::default();
     let mode = spec
         .get("mode")
         .and_then(|mode| reader.word(mode, "mode", MODES))
@@ -188,6 +184,7 @@ fn spec(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
     let responses = reader
         .required(&spec, "responses", "`spec`")
         .and_then(|list| responses(reader, list, mode, &names, &mut places));
+    places.names = names.scope;
     let policy = Policy {
         name: String::new(),
         namespaces,

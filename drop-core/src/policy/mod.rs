@@ -1,13 +1,17 @@
 //! The policy: what a person lets falco-drop do, and when.
 
 mod actions;
+mod check;
 mod diagnostics;
 mod document;
+mod explain;
 mod index;
 pub mod model;
 mod names;
+mod print;
 mod quantities;
 mod reader;
+mod schema;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -19,10 +23,12 @@ use sha2::{Digest, Sha256};
 pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
+pub use explain::{Explanation, Would};
 pub use model::{
     Action, LabelSelector, Limit, MinAvailable, Mode, OnBreach, Policy, Protect, Response, Scope, Step,
     Workload,
 };
+pub use schema::schema;
 
 use diagnostics::{File, Mistake};
 use document::{Places, Read};
@@ -63,7 +69,6 @@ pub struct Source<'a> {
 #[derive(Debug, Clone)]
 pub struct Policies {
     policies: Vec<Policy>,
-    #[expect(dead_code, reason = "what the warnings read")]
     places: Vec<(Arc<File>, Places)>,
     index: Index,
     protect: Protect,

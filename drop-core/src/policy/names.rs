@@ -9,7 +9,7 @@ use crate::condition::{self, Condition, Scope, Shown, tree};
 
 /// The names of a policy.
 pub(crate) struct Names {
-    scope: Scope,
+    pub(crate) scope: Scope,
 }
 
 impl Names {

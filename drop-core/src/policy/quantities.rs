@@ -38,7 +38,6 @@ fn span(number: u64, unit: &str) -> Option<Duration> {
 }
 
 /// A duration as it is written.
-#[cfg_attr(not(test), expect(dead_code, reason = "what printing reads"))]
 pub(crate) fn written(duration: Duration) -> String {
     let millis = duration.subsec_millis();
     let mut seconds = duration.as_secs();

@@ -185,7 +185,9 @@ fn step(open: &mut Vec<Open>, event: Event<'_>, span: Range<usize>) -> Result<Op
         Event::SequenceStart(_, anchor, None) => (false, anchor),
         Event::MappingStart(_, anchor, None) => (true, anchor),
         Event::Alias(_) | Event::Scalar(..) => (false, 1),
-        _ => return Ok(None),
+        Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd | _ => {
+            return Ok(None);
+        }
     };
     if anchor != 0 {
         let mistake = Mistake::new(span, "anchors and aliases are not read in a policy");
@@ -274,7 +276,7 @@ mod tests {
             "a: |\n  foo\n   bar\n",
             "a: >-\n    foo\n    bar\n",
             "a: 'foo bar'",
-            "a: \"foo \\\"x\\\\ bar\"",
+            "a: \"foo \\\"x\\\" bar\"",
             "a: \"foo \\\n  bar\"",
             "a: foo\n  bar\n",
             "a: 'it''s é foo bar'",

@@ -130,7 +130,10 @@ impl PodApi for Wrong {
             Change::Delete { .. } if self.1 == Mistake::ForcesGrace => Change::Delete {
                 grace_period_seconds: 30,
             },
-            change => change,
+            change @ (Change::Delete { .. }
+            | Change::Evict { .. }
+            | Change::Label(_)
+            | Change::Annotate(_)) => change,
         };
         let done = self.0.apply(&target, &change, within).await;
         done.map_err(|error| ApplyError {

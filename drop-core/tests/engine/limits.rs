@@ -81,7 +81,10 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
 fn pods_that_were_acted_on_are_not_available_whatever_their_status_says() {
     let world = World::of(4);
     let policies = policies(&SHELL.replace("- name: shell", "- name: shell\n      minAvailable: 50%"));
-    let slow = Delays { start: Duration::from_secs(60), ..Delays::default() };
+    let slow = Delays {
+        start: Duration::from_secs(60),
+        ..Delays::default()
+    };
     world.cluster.set_delays(slow);
     let pods = world.pods();
     let results: Vec<_> = pods

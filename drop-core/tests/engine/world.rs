@@ -14,7 +14,7 @@ use futures_executor::block_on;
 use serde_json::{Value, json};
 
 /// The policy of most tests: what is said after `spec:`, indented by two.
-pub fn policies(spec: &str) -> Policies {
+pub(crate) fn policies(spec: &str) -> Policies {
     let text = format!(
         "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n{spec}"
     );
@@ -25,7 +25,7 @@ pub fn policies(spec: &str) -> Policies {
     .unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-pub const SHELL: &str = r#"
+pub(crate) const SHELL: &str = r#"
   mode: enforce
   responses:
     - name: shell
@@ -33,23 +33,23 @@ pub const SHELL: &str = r#"
       do: [delete: {}]
 "#;
 
-pub struct World {
-    pub cluster: Cluster,
-    pub records: Records,
-    pub engine: Engine,
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) records: Records,
+    pub(crate) engine: Engine,
 }
 
-pub fn namespace(name: &str) -> Namespace {
+pub(crate) fn namespace(name: &str) -> Namespace {
     Namespace::try_from(name).unwrap()
 }
 
-pub fn name(name: &str) -> PodName {
+pub(crate) fn name(name: &str) -> PodName {
     PodName::try_from(name).unwrap()
 }
 
 impl World {
     /// A Deployment `db` of `replicas` pods in `default`, a minute old.
-    pub fn of(replicas: u32) -> Self {
+    pub(crate) fn of(replicas: u32) -> Self {
         let cluster = Cluster::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         cluster.add_namespace(&namespace("default"), &[]);
         cluster.add_workload(
@@ -69,30 +69,30 @@ impl World {
         }
     }
 
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(1)
     }
 
-    pub fn pod(&self) -> Pod {
+    pub(crate) fn pod(&self) -> Pod {
         self.pods().remove(0)
     }
 
-    pub fn pods(&self) -> Vec<Pod> {
+    pub(crate) fn pods(&self) -> Vec<Pod> {
         self.cluster.pods()
     }
 
-    pub fn handle(&self, policies: &Policies, alert: &Alert) -> Decided {
+    pub(crate) fn handle(&self, policies: &Policies, alert: &Alert) -> Decided {
         block_on(self.engine.handle(policies, alert, None))
     }
 
     /// Lets a second pass, and the engine look.
-    pub fn confirm_after(&self, by: Duration) -> usize {
+    pub(crate) fn confirm_after(&self, by: Duration) -> usize {
         self.cluster.advance(by);
         block_on(self.engine.confirm()).unwrap()
     }
 
     /// Falco's alert about this pod, as of now.
-    pub fn alert(&self, pod: &Pod) -> Alert {
+    pub(crate) fn alert(&self, pod: &Pod) -> Alert {
         self.alert_with(|fields| {
             fields["container.id"] = json!(pod.containers[0].id.to_string().get(..12));
             fields["k8s.ns.name"] = json!(pod.namespace);
@@ -101,11 +101,11 @@ impl World {
     }
 
     /// An alert of now with these output fields.
-    pub fn alert_with(&self, fill: impl FnOnce(&mut Value)) -> Alert {
+    pub(crate) fn alert_with(&self, fill: impl FnOnce(&mut Value)) -> Alert {
         self.alert_at(self.cluster.now(), fill)
     }
 
-    pub fn alert_at(&self, time: Timestamp, fill: impl FnOnce(&mut Value)) -> Alert {
+    pub(crate) fn alert_at(&self, time: Timestamp, fill: impl FnOnce(&mut Value)) -> Alert {
         let mut fields = json!({ "proc.name": "bash" });
         fill(&mut fields);
         let alert = json!({
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// How many changes were asked of the cluster through `PodApi`.
-    pub fn touched(&self) -> usize {
+    pub(crate) fn touched(&self) -> usize {
         self.cluster.touched().len()
     }
 }

@@ -16,17 +16,17 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// A namespace that the test has to itself, and the cluster-wide roles made for it.
-pub struct Lab {
+pub(crate) struct Lab {
     client: Client,
     kubeconfig: Kubeconfig,
-    pub namespace: String,
+    pub(crate) namespace: String,
 }
 
 /// A service account's kubeconfig.
-pub struct Account(tempfile::NamedTempFile);
+pub(crate) struct Account(tempfile::NamedTempFile);
 
 impl Account {
-    pub fn kubeconfig(&self) -> &Path {
+    pub(crate) fn kubeconfig(&self) -> &Path {
         self.0.path()
     }
 }
@@ -36,7 +36,7 @@ fn object<T: DeserializeOwned>(value: Value) -> T {
 }
 
 impl Lab {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let path = std::env::var("FALCO_DROP_TEST_KUBECONFIG")
             .expect("FALCO_DROP_TEST_KUBECONFIG names a kubeconfig");
         let kubeconfig = Kubeconfig::read_from(path).unwrap();
@@ -61,7 +61,7 @@ impl Lab {
     }
 
     /// Makes a Deployment of one pod, and waits until that runs.
-    pub async fn deploy(&self, name: &str) -> Pod {
+    pub(crate) async fn deploy(&self, name: &str) -> Pod {
         let deployment: Deployment = object(json!({
             "metadata": { "name": name },
             "spec": {
@@ -78,7 +78,7 @@ impl Lab {
     }
 
     /// The pod of the Deployment that runs, has a container id, and another UID than this.
-    pub async fn running(&self, app: &str, not: Option<&str>) -> Pod {
+    pub(crate) async fn running(&self, app: &str, not: Option<&str>) -> Pod {
         let config = watcher::Config::default().labels(&format!("app={app}"));
         let mut changes = watcher(self.pods(), config).boxed();
         while let Some(event) = changes.try_next().await.unwrap() {
@@ -94,13 +94,13 @@ impl Lab {
     }
 
     /// Waits until no pod of that name has that UID.
-    pub async fn assert_gone(&self, pod: &Pod) {
+    pub(crate) async fn assert_gone(&self, pod: &Pod) {
         let (name, uid) = (pod.metadata.name.as_deref().unwrap(), pod.metadata.uid.clone());
         let gone = move |now: Option<&Pod>| now.is_none_or(|now| now.metadata.uid != uid);
         await_condition(self.pods(), name, gone).await.unwrap();
     }
 
-    pub async fn is_alive(&self, pod: &Pod) -> bool {
+    pub(crate) async fn is_alive(&self, pod: &Pod) -> bool {
         let now = self
             .pods()
             .get_opt(pod.metadata.name.as_deref().unwrap())
@@ -112,7 +112,7 @@ impl Lab {
     }
 
     /// A service account `drop-server` with these roles of `release/`, as a kubeconfig.
-    pub async fn account(&self, roles: &[&str]) -> Account {
+    pub(crate) async fn account(&self, roles: &[&str]) -> Account {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let account: ServiceAccount = object(json!({ "metadata": { "name": "drop-server" } }));
         accounts.create(&PostParams::default(), &account).await.unwrap();
@@ -133,7 +133,7 @@ impl Lab {
     }
 
     /// Gives the account these roles, as `release/` has them, under names of the test's own.
-    pub async fn bind(&self, roles: &[&str]) {
+    pub(crate) async fn bind(&self, roles: &[&str]) {
         for name in roles {
             let own = format!("{}-{name}", self.namespace);
             let mut role = released(name);
@@ -155,7 +155,7 @@ impl Lab {
     }
 
     /// Removes everything. A test that failed leaves its namespace for a person to look at.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         let of_this = |name: &Option<String>| {
             name.as_ref()
                 .is_some_and(|name| name.starts_with(&self.namespace))

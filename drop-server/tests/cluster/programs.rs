@@ -7,20 +7,20 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use serde_json::Value;
 
 /// A program that runs until the test ends it.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     records: BufReader<ChildStdout>,
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Program {
-    pub fn server(arguments: &[&str], kubeconfig: &Path) -> Self {
+    pub(crate) fn server(arguments: &[&str], kubeconfig: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drop-server"));
         command.args(arguments).env("KUBECONFIG", kubeconfig);
         Self::start(command)
     }
 
-    pub fn shim(sink: &str) -> Self {
+    pub(crate) fn shim(sink: &str) -> Self {
         let mut command = Command::new(shim());
         command
             .env("K_SINK", format!("http://{sink}/"))
@@ -64,14 +64,14 @@ impl Program {
     }
 
     /// The next record.
-    pub fn record(&mut self) -> Value {
+    pub(crate) fn record(&mut self) -> Value {
         let mut line = String::new();
         self.records.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
     }
 
     /// Asks it to end, and gives its code.
-    pub fn end(&mut self) -> Option<i32> {
+    pub(crate) fn end(&mut self) -> Option<i32> {
         Command::new("kill")
             .arg(self.child.id().to_string())
             .status()
@@ -108,7 +108,7 @@ fn shim() -> PathBuf {
 }
 
 /// The demo's policy for one namespace, in a file that lives as long as the test.
-pub fn policy(namespace: &str) -> tempfile::NamedTempFile {
+pub(crate) fn policy(namespace: &str) -> tempfile::NamedTempFile {
     let text = format!(
         r#"
 apiVersion: falco-drop.dev/v1alpha1

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::stage::{Stage, alert, answer, request, soon};
 
 /// An API that panics.
-pub struct Broken;
+pub(crate) struct Broken;
 
 #[async_trait]
 impl PodApi for Broken {

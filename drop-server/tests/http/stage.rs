@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 apiVersion: falco-drop.dev/v1alpha1
 kind: DropPolicy
 metadata: { name: p }
@@ -30,30 +30,30 @@ spec:
       do: [delete: {}]
 "#;
 
-pub struct Stage {
-    pub cluster: Cluster,
-    pub records: Records,
-    pub address: std::net::SocketAddr,
-    pub stop: CancellationToken,
-    pub server: JoinHandle<()>,
-    pub host: Arc<Host>,
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) records: Records,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) server: JoinHandle<()>,
+    pub(crate) host: Arc<Host>,
 }
 
 /// The status line's number, the headers as text, the body.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Stage {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::over(|cluster| Arc::new(cluster)).await
     }
 
     /// A server whose engine sees the cluster through `api`.
-    pub async fn over(api: impl FnOnce(Cluster) -> Arc<dyn PodApi>) -> Self {
+    pub(crate) async fn over(api: impl FnOnce(Cluster) -> Arc<dyn PodApi>) -> Self {
         let cluster = Cluster::new(Timestamp::now());
         let namespace = Namespace::try_from("default").unwrap();
         cluster.add_namespace(&namespace, &[]);
@@ -84,37 +84,37 @@ impl Stage {
         }
     }
 
-    pub async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends these bytes on a connection of its own and reads the answer until the server closes it.
-    pub async fn send(&self, request: &[u8]) -> Answer {
+    pub(crate) async fn send(&self, request: &[u8]) -> Answer {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();
         answer(&mut stream).await
     }
 
-    pub async fn post(&self, headers: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn post(&self, headers: &str, body: &[u8]) -> Answer {
         self.send(&request(headers, body)).await
     }
 
     /// Falco's own POST.
-    pub async fn falco(&self, body: &str) -> Answer {
+    pub(crate) async fn falco(&self, body: &str) -> Answer {
         self.post("content-type: application/json\r\n", body.as_bytes())
             .await
     }
 
-    pub fn pod(&self) -> Pod {
+    pub(crate) fn pod(&self) -> Pod {
         self.cluster.pods().remove(0)
     }
 
-    pub fn touched(&self) -> usize {
+    pub(crate) fn touched(&self) -> usize {
         self.cluster.touched().len()
     }
 
     /// The outcomes so far, by label.
-    pub fn outcomes(&self) -> Vec<&'static str> {
+    pub(crate) fn outcomes(&self) -> Vec<&'static str> {
         self.records
             .decided()
             .iter()
@@ -123,7 +123,7 @@ impl Stage {
     }
 }
 
-pub fn request(headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn request(headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
         body.len()
@@ -131,7 +131,7 @@ pub fn request(headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-pub async fn answer(stream: &mut TcpStream) -> Answer {
+pub(crate) async fn answer(stream: &mut TcpStream) -> Answer {
     let mut text = Vec::new();
     stream.read_to_end(&mut text).await.unwrap();
     let text = String::from_utf8(text).unwrap();
@@ -149,13 +149,13 @@ pub async fn answer(stream: &mut TcpStream) -> Answer {
 }
 
 /// Falco's alert about a pod, as of now.
-pub fn alert(pod: &Pod) -> String {
+pub(crate) fn alert(pod: &Pod) -> String {
     fields(&json!({
         "container.id": pod.containers[0].id.to_string().get(..12), "k8s.ns.name": pod.namespace, "k8s.pod.name": pod.name,
     }))
 }
 
-pub fn fields(fields: &serde_json::Value) -> String {
+pub(crate) fn fields(fields: &serde_json::Value) -> String {
     json!({
         "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall", "output": "a shell",
         "time": Timestamp::now().to_string(), "output_fields": fields,
@@ -164,7 +164,7 @@ pub fn fields(fields: &serde_json::Value) -> String {
 }
 
 /// A future that is polled until it ends or the test's time is up.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(std::time::Duration::from_secs(20), future)
         .await
         .expect("it takes too long")

@@ -107,6 +107,19 @@ impl Attributes {
         time.map(Some).ok_or_else(refuse)
     }
 
+    /// Whether the data are JSON by their media type, which is so where none is given.
+    pub(super) fn has_json_data(&self) -> bool {
+        self.get("datacontenttype").is_none_or(|media_type| {
+            let essence = media_type
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase();
+            essence.ends_with("/json") || essence.ends_with("+json")
+        })
+    }
+
     /// The time of receipt; a value that is no time is left to stand among the extensions.
     pub(super) fn recorded_time(&self) -> Option<Timestamp> {
         self.get(RECORDED_TIME).and_then(rfc3339)

@@ -62,6 +62,11 @@ pub fn parse_overrides(json: &str) -> Result<Overrides, OverridesError> {
     if json.trim().is_empty() {
         return Ok(Overrides::default());
     }
+    if !json.trim_start().starts_with('{') {
+        return Err(OverridesError::Shape {
+            cause: format!("found `{}`", excerpt(json)),
+        });
+    }
     let shape: Shape = serde_json::from_str(json).map_err(|cause| OverridesError::Shape {
         cause: excerpt(&cause.to_string()),
     })?;

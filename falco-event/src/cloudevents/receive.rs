@@ -1,6 +1,5 @@
 //! From an HTTP request to an alert.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::{HeaderMap, header};
@@ -10,7 +9,7 @@ use super::CONTENT_TYPE;
 use super::attributes::{Attributes, CORE};
 use super::header::{attributes, has_attributes};
 use super::refusal::Refusal;
-use super::structured::{Data, Structured};
+use super::structured::Structured;
 use crate::alert::Alert;
 use crate::excerpt::excerpt;
 
@@ -65,13 +64,10 @@ pub fn receive(headers: &HeaderMap, body: &[u8]) -> Result<Received, Refusal> {
             received(attributes, body)
         }
         Mode::Structured => {
-            let Structured { attributes, data } = Structured::read(body)?;
-            attributes.check()?;
-            let data = data.map_or(Cow::Borrowed(&[] as &[u8]), |data| match data {
-                Data::Json(json) => json.into(),
-                Data::Bytes(bytes) => bytes.into(),
-            });
-            received(attributes, &data)
+            let event = Structured::read(body)?;
+            event.attributes.check()?;
+            let data = event.data();
+            received(event.attributes, &data)
         }
     }
 }

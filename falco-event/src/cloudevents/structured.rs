@@ -1,5 +1,7 @@
 //! Structured mode: the event as a JSON object.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -7,7 +9,7 @@ use super::attributes::{Attributes, CORE};
 use super::refusal::Refusal;
 use crate::error::{Fault, ReadError};
 use crate::excerpt::excerpt;
-use crate::json::{Scanner, Str, Syntax, unescape};
+use crate::json::{ALERT_LEVELS, Scanner, Str, Syntax, unescape};
 
 /// An event's attributes, and its data as JSON text, text or bytes.
 pub(super) struct Structured<'a> {
@@ -34,12 +36,31 @@ impl From<Syntax> for Stop {
 }
 
 impl<'a> Structured<'a> {
+    /// The data as bytes: JSON as it stands, but the text of a string where the data are said not to be JSON.
+    pub(super) fn data(&self) -> Cow<'a, [u8]> {
+        match &self.data {
+            None => Cow::Borrowed(&[]),
+            Some(Data::Bytes(bytes)) => Cow::Owned(bytes.clone()),
+            Some(Data::Json(json)) => {
+                let inside = json.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+                match inside {
+                    Some(inside) if !self.attributes.has_json_data() => {
+                        let mut text = String::new();
+                        unescape(inside, &mut text);
+                        Cow::Owned(text.into_bytes())
+                    }
+                    Some(_) | None => Cow::Borrowed(json),
+                }
+            }
+        }
+    }
+
     pub(super) fn read(body: &'a [u8]) -> Result<Self, Refusal> {
         let mut event = Self {
             attributes: Attributes::default(),
             data: None,
         };
-        let mut scan = Scanner::new(body);
+        let mut scan = Scanner::new(body, ALERT_LEVELS + 1);
         scan.object(|scan, key| event.member(scan, &key))
             .map_err(|stop| stop.refusal(body))?;
         match scan.token() {
@@ -53,7 +74,7 @@ impl<'a> Structured<'a> {
     }
 
     fn member(&mut self, scan: &mut Scanner<'a>, key: &Str) -> Result<(), Stop> {
-        let name = text(scan, key);
+        let name = text(scan, key)?;
         let value = match scan.token() {
             Some(b'n') => return Ok(scan.literal("null")?),
             _ if name == "data" => Data::Json(scan_slice(scan)?),
@@ -73,7 +94,7 @@ impl<'a> Structured<'a> {
         let value = match scan.token() {
             Some(b'"') => {
                 let string = scan.string("a string")?;
-                text(scan, &string)
+                text(scan, &string)?
             }
             _ => scalar(name, scan_slice(scan)?)?,
         };
@@ -85,10 +106,8 @@ impl Stop {
     fn refusal(self, body: &[u8]) -> Refusal {
         match self {
             Self::Refusal(refusal) => refusal,
-            Self::Syntax(Syntax { at, expected }) => {
-                let rest = body.get(at..body.len().min(at + 16)).unwrap_or_default();
-                let found = excerpt(&String::from_utf8_lossy(rest));
-                Refusal::Structure(ReadError::new(body, at, Fault::Syntax { expected, found }))
+            Self::Syntax(syntax) => {
+                Refusal::Structure(ReadError::new(body, syntax.at, Fault::syntax(body, syntax)))
             }
         }
     }
@@ -99,14 +118,18 @@ fn scan_slice<'a>(scan: &mut Scanner<'a>) -> Result<&'a [u8], Syntax> {
     Ok(scan.slice(range))
 }
 
-fn text(scan: &Scanner<'_>, string: &Str) -> String {
+/// A string that must be UTF-8; half a surrogate pair is not refused but read as U+FFFD.
+fn text(scan: &Scanner<'_>, string: &Str) -> Result<String, Stop> {
     let inside = scan.slice(string.inside.clone());
-    if !string.escaped {
-        return String::from_utf8_lossy(inside).into_owned();
+    if std::str::from_utf8(inside).is_err() {
+        return Err(Stop::Syntax(Syntax {
+            at: string.inside.start,
+            expected: "UTF-8",
+        }));
     }
     let mut text = String::new();
     unescape(inside, &mut text);
-    text
+    Ok(text)
 }
 
 /// Booleans and integers are attributes of extensions; what the specification's own attributes hold are strings.
@@ -135,5 +158,5 @@ fn base64(scan: &mut Scanner<'_>) -> Result<Vec<u8>, Stop> {
             "not base64: expected RFC 4648 with padding",
         ))
     };
-    STANDARD.decode(text(scan, &string)).map_err(refuse)
+    STANDARD.decode(text(scan, &string)?).map_err(refuse)
 }

@@ -1,17 +1,29 @@
 //! From the inside of a JSON string to the text it means.
 
+use super::scan::plain;
+
 /// Appends the text that `inside` means. A surrogate without its other half, which is no character, becomes U+FFFD
 /// as in Go's reader; so does what is not UTF-8. `inside` has passed the scanner.
 pub(crate) fn unescape(inside: &[u8], text: &mut String) {
+    text.reserve(inside.len());
     let mut rest = inside;
-    while let Some(backslash) = rest.iter().position(|&byte| byte == b'\\') {
-        let (plain, escape) = rest.split_at_checked(backslash).unwrap_or((rest, &[]));
-        text.push_str(&String::from_utf8_lossy(plain));
+    loop {
+        let (plain, escape) = rest.split_at_checked(plain(rest)).unwrap_or((rest, &[]));
+        push(plain, text);
+        if escape.is_empty() {
+            return;
+        }
         let (character, length) = escaped_character(escape);
         text.push(character);
         rest = escape.get(length..).unwrap_or_default();
     }
-    text.push_str(&String::from_utf8_lossy(rest));
+}
+
+fn push(bytes: &[u8], text: &mut String) {
+    match std::str::from_utf8(bytes) {
+        Ok(valid) => text.push_str(valid),
+        Err(_) => text.push_str(&String::from_utf8_lossy(bytes)),
+    }
 }
 
 /// The character that an escape at the start of `bytes` means, and how many bytes it takes.

@@ -8,3 +8,7 @@ mod scan;
 
 pub(crate) use escape::unescape;
 pub(crate) use scan::{Scanner, Str, Syntax};
+
+/// How deep an alert may nest. `serde_json` reads 127 levels into a value, and an event has one more than its alert, so
+/// that whatever is read here can be sent on and read there.
+pub(crate) const ALERT_LEVELS: u32 = 120;

@@ -2,9 +2,6 @@
 
 use std::ops::Range;
 
-/// How deep arrays and objects may nest: `serde_json`'s limit, which readers after us have too.
-pub(crate) const MAX_DEPTH: u32 = 128;
-
 /// What is not JSON: where, and what was expected there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Syntax {
@@ -24,16 +21,14 @@ pub(crate) struct Str {
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
-    depth: u32,
+    /// How many more levels of arrays and objects may open.
+    levels: u32,
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: 0,
-            depth: 0,
-        }
+    /// `levels` is how deep arrays and objects may nest.
+    pub(crate) fn new(bytes: &'a [u8], levels: u32) -> Self {
+        Self { bytes, at: 0, levels }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -94,7 +89,7 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        self.depth -= 1;
+        self.levels += 1;
         Ok(())
     }
 
@@ -115,7 +110,7 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        self.depth -= 1;
+        self.levels += 1;
         Ok(())
     }
 
@@ -123,13 +118,15 @@ impl<'a> Scanner<'a> {
         if !self.take(bracket) {
             return Err(self.syntax(expected));
         }
-        if self.depth == MAX_DEPTH {
-            return Err(Syntax {
-                at: self.at - 1,
-                expected: "at most 128 levels of arrays and objects",
-            });
+        match self.levels.checked_sub(1) {
+            Some(levels) => self.levels = levels,
+            None => {
+                return Err(Syntax {
+                    at: self.at - 1,
+                    expected: "fewer levels of arrays and objects, at most 120 in an alert",
+                });
+            }
         }
-        self.depth += 1;
         Ok(())
     }
 
@@ -238,17 +235,35 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes from the start are neither a quote, a backslash nor a control character; eight at a time.
-fn plain(bytes: &[u8]) -> usize {
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let stops = stops(u64::from_le_bytes(*chunk));
+/// How many bytes from the start are neither a quote, a backslash nor a control character. Long strings are stepped
+/// through in blocks, in which the compiler compares all bytes at once; the last steps are of eight bytes and of one.
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let ends = |block: &[u8; 32]| {
+        block
+            .iter()
+            .fold(0, |ends, byte| ends | u8::from(ends_plain(*byte)))
+    };
+    let blocks = blocks.iter().take_while(|block| ends(block) == 0);
+    let start = blocks.count() * 32;
+    let (words, rest) = bytes.get(start..).unwrap_or_default().as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let stops = stops(u64::from_le_bytes(*word));
         if stops != 0 {
-            return index * 8 + stops.trailing_zeros() as usize / 8;
+            return start + index * 8 + stops.trailing_zeros() as usize / 8;
         }
     }
-    let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    chunks.len() * 8 + rest.iter().position(stop).unwrap_or(rest.len())
+    start
+        + words.len() * 8
+        + rest
+            .iter()
+            .position(|byte| ends_plain(*byte))
+            .unwrap_or(rest.len())
+}
+
+/// Without short cuts, so that a block of these is a handful of vector instructions.
+fn ends_plain(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 /// The high bit of the first byte of the word that ends a plain run is set, and none below it.

@@ -1,0 +1,208 @@
+//! The program itself: environment in, log lines and an exit code out.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::support::{ALERT, Does, Falco, Sink, alert, status};
+
+/// A running program, with its log as it comes.
+struct Program {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidekick-shim"));
+    let variables: HashMap<_, _> = variables.iter().copied().collect();
+    command
+        .env_clear()
+        .envs(variables)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Program {
+    /// Starts the program and waits until it listens.
+    async fn start(sink: &str, more: &[(&str, &str)]) -> Self {
+        let own = [
+            ("K_SINK", sink),
+            ("LISTENADDRESS", "127.0.0.1"),
+            ("LISTENPORT", "0"),
+        ];
+        let mut child = command(&[&own, more].concat()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = line_with(&mut log, "listening").await;
+        let address = line["address"].as_str().unwrap().parse().unwrap();
+        Self { child, log, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id().unwrap());
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    async fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+}
+
+/// The next line of the log with this message; each line until then has to be JSON.
+async fn line_with(log: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Value {
+    loop {
+        let text = log
+            .next_line()
+            .await
+            .unwrap()
+            .unwrap_or_else(|| panic!("no line with `{message}`"));
+        let line: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("`{text}`: {error}"));
+        if line["message"] == message {
+            return line;
+        }
+    }
+}
+
+/// Runs the program to its end.
+async fn output(variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = command(variables)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn falcos_alert_reaches_the_sink_verbatim() {
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let mut program = Program::start(&sink.url(), &[]).await;
+    let answer = Falco::connect(program.address).await.post(ALERT).await;
+    assert_eq!(status(&answer), "200");
+    let got = sink.next().await;
+    assert_eq!(got.headers["content-type"], "application/cloudevents+json");
+    let text = std::str::from_utf8(&got.body).unwrap();
+    assert!(text.ends_with(&format!("\"data\":{ALERT}}}")), "{text}");
+    program.signal("TERM");
+    assert_eq!(program.exit_code().await, Some(0));
+    line_with(&mut program.log, "ended with every alert sent").await;
+}
+
+#[tokio::test]
+async fn a_first_signal_drains() {
+    let mut sink = Sink::start(|before| {
+        if before == 0 {
+            Does::Answer(503)
+        } else {
+            Does::Answer(202)
+        }
+    })
+    .await;
+    let mut program = Program::start(&sink.url(), &[]).await;
+    Falco::connect(program.address).await.post(ALERT).await;
+    sink.next().await;
+    program.signal("INT");
+    assert_eq!(sink.next().await.rule(), "Terminal shell in container");
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_aborts_and_the_log_says_what_is_lost() {
+    let mut sink = Sink::start(|_| Does::Hang).await;
+    let mut program = Program::start(&sink.url(), &[("SHIM_DRAIN_DEADLINE", "1h")]).await;
+    Falco::connect(program.address).await.post(ALERT).await;
+    sink.next().await;
+    program.signal("TERM");
+    line_with(&mut program.log, "draining").await;
+    program.signal("TERM");
+    assert_eq!(program.exit_code().await, Some(1));
+    let line = line_with(&mut program.log, "ended with alerts unsent: they are lost").await;
+    assert_eq!(line["unsent"], 1);
+}
+
+#[tokio::test]
+async fn text_of_an_alert_reaches_the_log_escaped() {
+    let sink = Sink::start(|_| Does::Answer(400)).await;
+    let mut program = Program::start(&sink.url(), &[]).await;
+    let rule = "nasty\n\u{1b}[31m{\"level\":\"INFO\"}\u{202e}";
+    let mut falco = Falco::connect(program.address).await;
+    assert_eq!(status(&falco.post(&alert(rule)).await), "200");
+    let line = line_with(&mut program.log, "an alert was not delivered").await;
+    assert_eq!(line["rule"], r#"nasty\n\u{1b}[31m{"level":"INFO"}\u{202e}"#);
+    assert_eq!(
+        (&line["answer"], &line["tries"]),
+        (&"status 400".into(), &1.into())
+    );
+
+    assert_eq!(
+        status(
+            &falco
+                .post("{\"rule\":\"a\u{1b}\n\",\"priority\":\"\u{1b}[0m\"}")
+                .await
+        ),
+        "400"
+    );
+    let line = line_with(&mut program.log, "an alert was refused").await;
+    let error = line["error"].as_str().unwrap();
+    assert!(!error.chars().any(char::is_control), "{error}");
+}
+
+#[tokio::test]
+async fn an_unusable_configuration_ends_it_before_a_port_is_open() {
+    let (code, out, err) = output(&[("LISTENPORT", "http"), ("SHIM_RETRY_FOR", "soon")], &[]).await;
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    insta::assert_snapshot!(err, @r"
+    sidekick-shim: `LISTENPORT` is `http`, expected a port: a number from 0 to 65535
+    sidekick-shim: `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
+    sidekick-shim: `SHIM_RETRY_FOR` is `soon`, expected a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s
+    ");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_a_failure() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let variables = [
+        ("K_SINK", "http://sink"),
+        ("LISTENADDRESS", "127.0.0.1"),
+        ("LISTENPORT", port.as_str()),
+    ];
+    let (code, _, err) = output(&variables, &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains(&format!("cannot listen on [127.0.0.1:{port}]: ")),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn the_command_line_has_help_a_version_and_nothing_else() {
+    let (code, out, _) = output(&[], &["--help"]).await;
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("K_SINK ") && out.contains("SHIM_DRAIN_DEADLINE "),
+        "{out}"
+    );
+    let (code, out, _) = output(&[], &["--version"]).await;
+    assert_eq!(
+        (code, out),
+        (Some(0), format!("sidekick-shim {}\n", env!("CARGO_PKG_VERSION")))
+    );
+    let (code, out, err) = output(&[("K_SINK", "http://sink")], &["--config-file", "x"]).await;
+    assert_eq!((code, out.as_str()), (Some(64), ""));
+    assert!(err.contains("--config-file"), "{err}");
+}
