@@ -121,6 +121,7 @@ impl Draft {
     /// whose items must come first.
     fn list(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
         let start = self.items.len();
+        self.items.reserve(8);
         let mut aside: Option<Vec<Slot>> = None;
         scan.array(|scan| {
             if scan.token() == Some(b'[') && aside.is_none() {

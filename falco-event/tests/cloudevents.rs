@@ -1,5 +1,7 @@
 //! The HTTP binding: CloudEvents' own vectors, what Knative sends, and what the specification refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use falco_event::cloudevents::{CONTENT_TYPE, Received, Refusal, Sender, parse_overrides, receive};
 use falco_event::{Alert, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue};

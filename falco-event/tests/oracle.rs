@@ -3,6 +3,8 @@
 //! Where it falls short (it does not decode percent-encoding, refuses what is not ASCII, checks no names and no empty
 //! attributes), `tests/cloudevents.rs` has the specification's word.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::collections::BTreeMap;
 
 use cloudevents::binding::http::to_event;
