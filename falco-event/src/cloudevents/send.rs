@@ -8,10 +8,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::attributes::is_allowed;
+use super::attributes::{is_allowed, is_uri_reference};
+use super::header::carries;
 use super::overrides::Overrides;
+use super::refusal::Refusal;
 use super::{RECORDED_TIME, SOURCE, TYPE};
 use crate::alert::Alert;
+use crate::excerpt::excerpt;
 use crate::names::{Namespace, PodName};
 
 /// Writes alerts as CloudEvents in structured mode.
@@ -47,6 +50,21 @@ impl Default for Sender {
 }
 
 impl Sender {
+    /// Events from another source than [`SOURCE`].
+    ///
+    /// # Errors
+    /// It is empty, or not a URI reference (RFC 3986).
+    pub fn with_source(self, source: &str) -> Result<Self, Refusal> {
+        if source.is_empty() || !is_uri_reference(source) {
+            let why = format!("`{}`: expected a URI reference (RFC 3986)", excerpt(source));
+            return Err(Refusal::invalid("source", why));
+        }
+        Ok(Self {
+            source: source.to_owned(),
+            ..self
+        })
+    }
+
     /// Events with these extensions set over their own.
     #[must_use]
     pub fn with_overrides(self, overrides: Overrides) -> Self {
@@ -133,12 +151,19 @@ fn tags(alert: &Alert) -> String {
 /// Room for the tags of a usual alert.
 const TAGS: usize = 128;
 
-/// A Broker cannot write a control character into a header, and the specification allows none.
+/// A Broker cannot write a control character into a header, and the specification allows none. A `%` that Knative
+/// would write as it stands, and receivers would take for an escape of such a character or of no text at all, would
+/// cost the whole event, so there it is left out too.
 fn clean(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_allowed) {
+    let allowed: Cow<'_, str> = if text.chars().all(is_allowed) {
         text.into()
     } else {
         text.chars().filter(|c| is_allowed(*c)).collect()
+    };
+    if allowed.contains('%') && !carries(&allowed) {
+        allowed.replace('%', "").into()
+    } else {
+        allowed
     }
 }
 
