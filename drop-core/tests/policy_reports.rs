@@ -125,6 +125,14 @@ fn every_part_is_explained() {
         .map(ToString::to_string)
         .collect();
     insta::assert_snapshot!("explanations", all.join("\n"));
+    let both = [alert.as_bytes(), b"\n{\"rule\":1}\n"].concat();
+    let both: Vec<_> = policies.explain_all(&both).collect();
+    let first = both[0].as_ref().unwrap().to_string();
+    assert!(
+        first.starts_with("`Other` at 2026-01-02T03:04:05Z\n\ndangerous/broad\n"),
+        "{first}"
+    );
+    assert!(both[1].is_err());
     insta::assert_snapshot!(
         "explanation_json",
         serde_json::to_string_pretty(&policies.explain(&alert, None)[2]).unwrap()
