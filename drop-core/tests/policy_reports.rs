@@ -206,3 +206,26 @@ fn policies_that_cannot_hide_each_other_are_not_said_to() {
         "      when: alert.rule = x"
     ));
 }
+
+/// The fenced blocks of a page of the docs.
+fn blocks(page: &str) -> Vec<String> {
+    let path = format!("{}/../docs/src/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let fenced = text.split("```").skip(1).step_by(2);
+    fenced
+        .filter_map(|block| Some(block.split_once('\n')?.1.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_examples_of_the_reference_are_read() {
+    let policies = parse(&blocks("reference-policy.md")[0]);
+    assert_eq!(
+        policies.iter().next().map(|policy| policy.responses.len()),
+        Some(1)
+    );
+    let condition = &blocks("reference-conditions.md")[0];
+    let compiled =
+        drop_core::condition::Condition::compile(condition, &drop_core::condition::Scope::default());
+    assert!(compiled.is_ok(), "{compiled:?}");
+}

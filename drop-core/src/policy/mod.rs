@@ -9,8 +9,10 @@ mod index;
 pub mod model;
 mod names;
 mod print;
+mod protection;
 mod quantities;
 mod reader;
+mod response;
 mod schema;
 mod yaml;
 
