@@ -14,6 +14,7 @@ mod files;
 mod host;
 mod journal;
 mod memory;
+mod offline;
 mod policies;
 mod run;
 mod signals;
