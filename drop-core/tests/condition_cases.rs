@@ -16,7 +16,7 @@ const ALERT: &str = r#"{
         "container.image.repository": "", "container.name": null, "container.privileged": true,
         "evt.time": 1767323045123456789, "proc.exe_ino.ctime": 18446744073709551615, "thread.cpu": 1.5,
         "fd.types": ["file", "directory"], "ka.user.groups": [], "k8s.pod.label[app]": "shop", "fd.dev": "0xfd00",
-        "n_drops": "815508", "score": 7, "flag": true, "evt.arg[\"a b\"]": "x", "evt.arg.flags": "O_RDWR", "": "empty key",
+        "n_drops": "815508", "many": ["a"], "score": 7, "flag": true, "evt.arg[\"a b\"]": "x", "evt.arg.flags": "O_RDWR", "": "empty key",
         "proc.args": "YmFzaA==", "evt.rawarg.res": -65534
     }
 }"#;
@@ -138,6 +138,10 @@ fn the_envelope_is_compared() {
         ("alert.field[score] in (6, 7)", true),
         ("alert.field[flag] = true", true),
         ("alert.field[flag] = yes", false),
+        ("alert.field[many] exists", true),
+        ("alert.field[many] = a", false),
+        ("alert.field[many] in (a)", false),
+        ("not alert.field[many] != a", true),
         ("alert.field['evt.arg[\"a b\"]'] = x", true),
         ("alert.field[proc.pid] = 4242", true),
     ]);

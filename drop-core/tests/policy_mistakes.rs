@@ -102,6 +102,11 @@ fn a_key_that_is_not_known_is_an_error() {
             "  name: p\n  namespace: x",
             "5:3 no such key in `metadata`: `namespace`",
         ),
+        (
+            "  name: p",
+            "  name: p\n  labels: { a: 1 }",
+            "5:16 unexpected a number",
+        ),
         ("spec:", "spec:\n  maxAlertAge: 5", "6:16 unexpected a number"),
         (
             "spec:",
@@ -445,17 +450,43 @@ fn nesting_and_length_are_errors_and_no_crash() {
         text: &response(&nots),
     }])
     .unwrap();
-    // each macro twice the one before: 2^40 parts
-    let macros: String = (1..40)
+    // each macro twice the one before: 2^18 parts
+    let macros: String = (1..19)
         .map(|i| format!("    m{i}x{i}: m{0}x{0} and m{0}x{0}\n", i - 1))
         .collect();
     let text = policy(&format!(
-        "  macros:\n    m0x0: proc.name = x\n{macros}  responses: [{{ name: r, when: m39x39, do: [record: {{}}] }}]\n"
+        "  macros:\n    m0x0: proc.name = x\n{macros}  responses: [{{ name: r, when: m18x18, do: [record: {{}}] }}]\n"
     ));
     assert!(
         brief(&wrong(&text)).iter().any(|line| line.contains("too large")),
         "{}",
         wrong(&text)
+    );
+    // as deep as may be, in text and by macros
+    let deep = format!("'{}proc.name = x{}'", "(".repeat(100), ")".repeat(100));
+    Policies::parse(&[Source {
+        name: "p",
+        text: &response(&deep),
+    }])
+    .unwrap();
+    let chain = |length: usize| {
+        let macros: String = (1..=length)
+            .map(|i| format!("    k{i}z: not (k{}z and proc.pid = {i})\n", i - 1))
+            .collect();
+        policy(&format!(
+            "  macros:\n    k0z: proc.name = x\n{macros}  responses: [{{ name: r, when: 'k{length}z', do: [record: {{}}] }}]\n"
+        ))
+    };
+    let deepest = Policies::parse(&[Source {
+        name: "p",
+        text: &chain(110),
+    }])
+    .unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(deepest.print().matches("proc.pid").count(), 110);
+    assert!(
+        brief(&wrong(&chain(130)))
+            .iter()
+            .any(|line| line.contains("too large"))
     );
     let lines = "[".repeat(100_000);
     assert_eq!(wrong(&lines).len(), 1);

@@ -1,5 +1,9 @@
 //! What is said of policies: diagnostics, warnings, explanations, the effective policy and the schema.
 #![expect(clippy::panic, reason = "a test may stop")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test reads a file, and what is tested does not"
+)]
 
 use drop_core::policy::{Policies, Source, schema};
 use falco_event::Alert;
