@@ -1,5 +1,5 @@
 //! Keeps an index of the pods of a cluster, and prints how many there are, how long it took to know them, and what
-//! memory that needs: `cargo run -p drop-kube --example index -- [KUBECONFIG]`. It reads, and changes nothing.
+//! memory that needs: `cargo run -p drop-kube --example index -- [KUBECONFIG [PAGE]]`. It reads, and changes nothing.
 
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -13,7 +13,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         kubeconfig: std::env::args_os().nth(1).map(Into::into),
         ..Connect::default()
     };
-    let index = Index::new(connect_for_watches(&connect).await?, &Settings::default());
+    let mut settings = Settings::default();
+    if let Some(page) = std::env::args().nth(2) {
+        settings.page = page.parse()?;
+    }
+    let index = Index::new(connect_for_watches(&connect).await?, &settings);
     println!("before: {}", memory());
     let (kept, began) = (index.clone(), Instant::now());
     tokio::spawn(async move { kept.keep().await });

@@ -258,7 +258,7 @@ impl Scope {
                 if let Some(kept) = &self.annotations {
                     pod.annotations.retain(|key, _| kept.contains(key));
                 }
-                self.lock().store.put(&pod, ready);
+                self.lock().store.put(pod, ready);
             }
             Err(odd) => tracing::warn!(%odd, "a pod is left out of the index"),
         }

@@ -8,15 +8,15 @@ use drop_core::ports::By;
 use falco_event::{ContainerId, Namespace, PodName, PodUid};
 
 use crate::listing::bears;
+use crate::packed::Packed;
 
 /// Hexadecimal digits of a container id that every alert gives.
 const DIGITS: usize = 12;
 
 /// Every pod once, and what it can be found by.
 ///
-/// A pod is kept as its own JSON: taken apart it would be some thirty small allocations and twice the memory, and it
-/// is read by one alert once in a while. It is found by 64-bit fingerprints of its marks; two marks with one
-/// fingerprint cost a second look and no more, since what is found is compared.
+/// It is found by 64-bit fingerprints of its marks; two marks with one fingerprint cost a second look and no more,
+/// since what is found is compared.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pods: HashMap<u32, Entry>,
@@ -28,7 +28,7 @@ pub(crate) struct Store {
 
 #[derive(Debug)]
 struct Entry {
-    json: Box<[u8]>,
+    packed: Packed,
     /// Its condition `Ready` holds, and it is not being deleted.
     ready: bool,
     list: u32,
@@ -41,20 +41,22 @@ impl Store {
     }
 
     /// Takes a pod in, or what is new about it.
-    pub(crate) fn put(&mut self, pod: &Pod, ready: bool) {
-        let Ok(json) = serde_json::to_vec(pod) else { return };
+    pub(crate) fn put(&mut self, pod: Pod, ready: bool) {
         self.remove(&pod.uid);
         let new = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
         let slot = self.free.pop().unwrap_or(new);
-        self.marks.extend(marks(pod).map(|mark| (mark, slot)));
-        self.pods.insert(
-            slot,
-            Entry {
-                json: json.into_boxed_slice(),
-                ready,
-                list: self.list,
-            },
-        );
+        let marks: Vec<u64> = marks(&pod).collect();
+        if let Some(packed) = Packed::new(pod) {
+            self.marks.extend(marks.into_iter().map(|mark| (mark, slot)));
+            self.pods.insert(
+                slot,
+                Entry {
+                    packed,
+                    ready,
+                    list: self.list,
+                },
+            );
+        }
     }
 
     /// The pod is gone. Returns whether it was there.
@@ -79,7 +81,10 @@ impl Store {
     /// The list is whole. Returns how many pods were gone.
     pub(crate) fn end_list(&mut self) -> usize {
         let old = self.pods.values().filter(|entry| entry.list != self.list);
-        let old: Vec<PodUid> = old.filter_map(Entry::pod).map(|pod| pod.uid).collect();
+        let old: Vec<PodUid> = old
+            .filter_map(|entry| entry.packed.pod())
+            .map(|pod| pod.uid)
+            .collect();
         old.iter().filter(|uid| self.remove(uid)).count()
     }
 
@@ -116,14 +121,8 @@ impl Store {
             .map(|(_, slot)| *slot);
         slots.filter_map(|slot| {
             let entry = self.pods.get(&slot)?;
-            Some((slot, entry.pod()?, entry.ready))
+            Some((slot, entry.packed.pod()?, entry.ready))
         })
-    }
-}
-
-impl Entry {
-    fn pod(&self) -> Option<Pod> {
-        serde_json::from_slice(&self.json).ok()
     }
 }
 
@@ -187,7 +186,7 @@ mod tests {
     #[test]
     fn a_pod_is_found_by_each_of_its_marks_and_by_none_after_it_is_gone() {
         let (mut store, pods) = (Store::default(), pods(3));
-        pods.iter().for_each(|pod| store.put(pod, true));
+        pods.iter().for_each(|pod| store.put(pod.clone(), true));
         for pod in &pods {
             for by in marks_of(pod) {
                 assert_eq!(store.find(&by), std::slice::from_ref(pod), "{by:?}");
@@ -208,10 +207,10 @@ mod tests {
     #[test]
     fn what_is_new_about_a_pod_takes_the_place_of_the_old() {
         let (mut store, pod) = (Store::default(), pods(1).remove(0));
-        store.put(&pod, false);
+        store.put(pod.clone(), false);
         let mut after = pod.clone();
         after.containers[0].id = "b".repeat(64).parse().unwrap();
-        store.put(&after, true);
+        store.put(after.clone(), true);
         assert_eq!(store.find(&By::Container(pod.containers[0].id.clone())), []);
         assert_eq!(store.find(&By::Uid(pod.uid.clone())), [after]);
         assert_eq!((store.len(), store.marks.len()), (1, 4));
@@ -222,7 +221,7 @@ mod tests {
         let (mut store, pods) = (Store::default(), pods(3));
         pods.iter()
             .enumerate()
-            .for_each(|(n, pod)| store.put(pod, n != 0));
+            .for_each(|(n, pod)| store.put(pod.clone(), n != 0));
         let owner = &pods[0].controller.as_ref().unwrap().uid;
         let ready = pods.iter().skip(1).map(|pod| pod.uid.clone()).collect();
         assert_eq!(store.ready_of(owner), ready);
@@ -232,10 +231,10 @@ mod tests {
     #[test]
     fn a_list_takes_away_what_it_has_not_and_no_change_brought() {
         let (mut store, pods) = (Store::default(), pods(4));
-        pods.iter().take(3).for_each(|pod| store.put(pod, true));
+        pods.iter().take(3).for_each(|pod| store.put(pod.clone(), true));
         store.begin_list();
-        store.put(&pods[0], true);
-        store.put(&pods[3], true);
+        store.put(pods[0].clone(), true);
+        store.put(pods[3].clone(), true);
         assert_eq!((store.len(), store.end_list(), store.len()), (4, 2, 2));
         assert_eq!(store.find(&By::Uid(pods[1].uid.clone())), []);
         assert_eq!(store.find(&By::Uid(pods[3].uid.clone())), [pods[3].clone()]);

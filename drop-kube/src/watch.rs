@@ -20,6 +20,9 @@ use crate::{Settings, wire};
 const OPEN: &str = "290";
 /// How long a watch may be silent: the API server sends a bookmark at least each minute.
 const SILENT: Duration = Duration::from_secs(90);
+/// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
+/// process's memory stays. With 500 the index of 10,000 pods took 1.7 times the memory.
+const PAGE: u32 = 100;
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -82,7 +85,7 @@ impl Watch<'_> {
             caller: self.caller,
             path: request::pods(self.scope.namespace.as_ref()),
             selector: "",
-            limit: self.settings.page,
+            limit: self.settings.page.min(PAGE),
             ask: Ask::get,
             try_within: self.settings.list_within,
             until: Instant::now() + self.settings.list_within,

@@ -4,6 +4,9 @@ use crate::fields::Entry;
 use crate::json::{Scanner, Str, Syntax, unescape};
 use crate::value::{Slot, Span};
 
+/// Room for the fields of a usual alert.
+const FIRST_FIELDS: usize = 32;
+
 /// Room for what a usual alert unescapes, so that it is found once.
 const FIRST_ROOM: usize = 1000;
 
@@ -36,10 +39,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Reads the object at the cursor.
     pub(crate) fn read(scan: &mut Scanner<'_>) -> Result<Self, Syntax> {
-        let mut draft = Self {
-            fields: Vec::with_capacity(32),
-            ..Self::default()
-        };
+        let mut draft = Self::default();
         scan.object(|scan, key| draft.member(scan, key))?;
         Ok(draft)
     }
@@ -88,6 +88,7 @@ impl Draft {
 
     fn output_fields(&mut self, scan: &mut Scanner<'_>, at: usize) -> Result<(), Syntax> {
         self.fields.clear();
+        self.fields.reserve(FIRST_FIELDS);
         self.no_fields = None;
         if scan.token() != Some(b'{') {
             let slot = self.value(scan)?;
@@ -121,6 +122,7 @@ impl Draft {
     /// whose items must come first.
     fn list(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
         let start = self.items.len();
+        self.items.reserve(8);
         let mut aside: Option<Vec<Slot>> = None;
         scan.array(|scan| {
             if scan.token() == Some(b'[') && aside.is_none() {

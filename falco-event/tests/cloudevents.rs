@@ -1,5 +1,7 @@
 //! The HTTP binding: CloudEvents' own vectors, what Knative sends, and what the specification refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use falco_event::cloudevents::{CONTENT_TYPE, Received, Refusal, Sender, parse_overrides, receive};
 use falco_event::{Alert, Timestamp};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -437,6 +439,41 @@ fn what_no_header_can_carry_is_left_out() {
         ),
         "{event}"
     );
+}
+
+/// Knative writes extensions into headers as they stand: what would not be read there again costs the hint, not the
+/// alert.
+#[test]
+fn a_percent_sign_costs_no_alert() {
+    for (rule, sent) in [
+        ("100% sure", "100% sure"),
+        ("%41", "%41"),
+        ("a%ffb", "affb"),
+        ("a%0Ab", "a0Ab"),
+        ("\"%C2%80\"", "\"C280\""),
+    ] {
+        let text = format!(
+            r#"{{"rule":{},"priority":1,"time":"2026-01-01T00:00:00Z"}}"#,
+            serde_json::Value::from(rule)
+        );
+        let alert = Alert::from_slice(text.as_bytes()).unwrap();
+        let event = Sender::default().structured(&alert, Timestamp::UNIX_EPOCH);
+        let received = receive(&headers([("content-type", CONTENT_TYPE)]), &event).unwrap();
+        assert_eq!(received.extensions["rule"], sent);
+        assert!(binary(&[("ce-rule", sent)]).is_ok());
+    }
+}
+
+#[test]
+fn a_sender_has_the_source_it_is_told() {
+    let alert = Alert::from_slice(SHELL).unwrap();
+    let sender = Sender::default().with_source("/clusters/prod#falco").unwrap();
+    let event = sender.structured(&alert, Timestamp::UNIX_EPOCH);
+    let received = receive(&headers([("content-type", CONTENT_TYPE)]), &event).unwrap();
+    assert_eq!(received.source, "/clusters/prod#falco");
+    for bad in ["", "a b", "a\nb", "%zz"] {
+        assert!(Sender::default().with_source(bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! The envelope: who sends it how, what it must have, and what is refused.
 
-#![expect(clippy::panic, reason = "a test stops where it fails")]
-
 use falco_event::{Alert, Fault, Priority, ReadError, Value, read_all};
 
 const SENDERS: &[u8] = include_bytes!("fixtures/senders.jsonl");

@@ -58,6 +58,7 @@ struct Shared {
     faults: Faults,
     requests: Mutex<Vec<Received>>,
     in_flight: InFlight,
+    events: Mutex<Vec<Value>>,
     /// How often all watches were ended.
     ended: watch::Sender<u64>,
 }
@@ -98,6 +99,7 @@ impl ApiServer {
             faults: Faults::default(),
             requests: Mutex::default(),
             in_flight: InFlight::default(),
+            events: Mutex::default(),
             ended: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
@@ -147,6 +149,16 @@ impl ApiServer {
     /// Nothing goes wrong any more.
     pub fn heal(&self) {
         self.shared.faults.clear();
+    }
+
+    /// The Kubernetes Events that were posted.
+    #[must_use]
+    pub fn events(&self) -> Vec<Value> {
+        self.shared
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Breaks off every watch that is open.
@@ -278,8 +290,23 @@ impl Shared {
                     Changed::Unanswered => None,
                 }
             }
+            (Verb::Create, "events", Some(_), None) => Some(self.take_event(body)),
             _ => Some(Reply::no_path()),
         }
+    }
+
+    /// An Event's name is taken once, as any object's.
+    fn take_event(&self, body: &Bytes) -> Reply {
+        let event: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if events
+            .iter()
+            .any(|other| other.pointer("/metadata/name") == event.pointer("/metadata/name"))
+        {
+            return Reply::failed(409, "AlreadyExists", "an event of this name exists already");
+        }
+        events.push(event.clone());
+        Reply::created(event)
     }
 }
 

@@ -23,6 +23,7 @@ const PATIENCE: u32 = 1_200;
 pub(crate) struct Real {
     pub(crate) client: Client,
     pub(crate) pods: KubePods,
+    pub(crate) index: Option<Index>,
     /// What its namespaces are named after.
     stem: String,
     made: AtomicU32,
@@ -36,6 +37,7 @@ impl Real {
         Self {
             pods: KubePods::new(client.clone(), Settings::default()),
             client,
+            index: None,
             stem: format!("falco-drop-{stem}-{}", std::process::id()),
             made: AtomicU32::new(0),
             namespaces: Mutex::default(),
@@ -49,8 +51,12 @@ impl Real {
         let kept = index.clone();
         tokio::spawn(async move { kept.keep().await });
         index.warm().await;
-        let pods = KubePods::new(real.client.clone(), settings).with_index(index);
-        Self { pods, ..real }
+        let pods = KubePods::new(real.client.clone(), settings).with_index(index.clone());
+        Self {
+            pods,
+            index: Some(index),
+            ..real
+        }
     }
 
     /// Sends a request, and gives the answer's object; none for 404.

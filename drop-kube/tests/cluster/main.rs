@@ -11,5 +11,6 @@
 )]
 
 mod conformance;
+mod engine;
 mod fixture;
 mod manifest;

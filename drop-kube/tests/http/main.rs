@@ -8,6 +8,7 @@
 
 mod changes;
 mod conformance;
+mod events;
 mod facts;
 mod faults;
 mod finding;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::memory::{Delays, Stop};
+use crate::memory::{Delays, Happened, Stop};
 use crate::pod::Phase;
 
 #[test]
@@ -153,4 +153,34 @@ fn a_workload_that_is_there_stays_as_it_is() {
     let (cluster, pod) = with(deployment());
     assert!(!cluster.add_workload(deployment().replicas(5)));
     assert_eq!(cluster.pods(), [pod]);
+}
+
+#[test]
+fn of_two_pods_of_a_daemon_set_on_a_node_the_oldest_stays() {
+    let (cluster, oldest) = with(Workload::daemon_set(shop(), name("agent")));
+    cluster.advance(secs(10));
+    cluster.add_workload(Workload::pod(shop(), name("a-pod")).label("app", "agent"));
+    let left = cluster.pods().into_iter().map(|pod| pod.uid).collect::<Vec<_>>();
+    assert_eq!(left, [oldest.uid]);
+}
+
+#[test]
+fn a_pod_that_one_controller_lets_go_another_takes() {
+    let (cluster, pod) = with(Workload::new(Kind::ReplicaSet, shop(), name("web")));
+    cluster.add_workload(Workload::new(Kind::ReplicaSet, shop(), name("another")).replicas(0));
+    let before = cluster.revision();
+    apply(&cluster, &pod, &label("app", Some("another"))).unwrap();
+    let happened = cluster
+        .history_since(before)
+        .into_iter()
+        .filter(|entry| entry.pod.uid == pod.uid);
+    assert_eq!(
+        happened.map(|entry| entry.what).take(4).collect::<Vec<_>>(),
+        [
+            Happened::Labelled,
+            Happened::Released,
+            Happened::Adopted,
+            Happened::DeletionRequested { grace_seconds: 30 }
+        ]
+    );
 }

@@ -1,0 +1,140 @@
+//! The engine on a real API server, through the adapter.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drop_core::Engine;
+use drop_core::memory::{Records, Workload};
+use drop_core::past::LocalMemory;
+use drop_core::pod::{Phase, Pod};
+use drop_core::policy::{Policies, Source};
+use drop_core::ports::{Clock, Journal, Mono};
+use drop_core::record::Record;
+use drop_core::testing::Fixture;
+use drop_kube::{Events, Settings};
+use falco_event::{Alert, Namespace, Timestamp};
+use serde_json::{Value, json};
+
+use crate::fixture::Real;
+
+const POLICY: &str = r#"
+apiVersion: falco-drop.dev/v1alpha1
+kind: DropPolicy
+metadata: { name: shells }
+spec:
+  mode: enforce
+  responses:
+    - name: shell
+      when: alert.rule = "Terminal shell in container"
+      do: [delete: {}]
+"#;
+
+struct Now(Instant);
+
+impl Clock for Now {
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn mono(&self) -> Mono {
+        Mono(u64::try_from(self.0.elapsed().as_nanos()).unwrap())
+    }
+}
+
+fn alert(pod: &Pod) -> Alert {
+    let alert = json!({
+        "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall",
+        "time": Timestamp::now().to_string(), "output": "a shell\nwith a line of its own",
+        "output_fields": { "container.id": pod.containers[0].id, "k8s.ns.name": pod.namespace, "k8s.pod.name": pod.name },
+    });
+    Alert::from_slice(alert.to_string().as_bytes()).unwrap()
+}
+
+async fn running(real: &Real, namespace: &Namespace, but: Option<&Pod>) -> Pod {
+    for _ in 0..1_200 {
+        let pods = Fixture::pods(real, namespace).await;
+        let other = |pod: &Pod| but.is_none_or(|but| but.uid != pod.uid) && pod.phase == Phase::Running;
+        if let Some(pod) = pods
+            .into_iter()
+            .find(|pod| other(pod) && !pod.containers.is_empty())
+        {
+            return pod;
+        }
+        real.wait().await;
+    }
+    panic!("no pod runs")
+}
+
+/// The whole of it: found by the index, deleted by UID, replaced by its controller, confirmed gone when the watch sees
+/// it, and told on the pod and its Deployment.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn an_alert_drops_its_pod_and_tells_it() {
+    let real = Arc::new(Real::watched("engine", Settings::default()).await);
+    let running = Arc::clone(&real);
+    let end = tokio::spawn(async move { drop_one(&running).await }).await;
+    real.remove_all().await;
+    end.unwrap();
+}
+
+async fn drop_one(real: &Real) {
+    let namespace = real.namespace(&[]).await;
+    real.create(Workload::deployment(
+        namespace.clone(),
+        "mysql-db".parse().unwrap(),
+    ))
+    .await;
+    let old = running(real, &namespace, None).await;
+    let (clock, records) = (Arc::new(Now(Instant::now())), Records::default());
+    let memory = Arc::new(LocalMemory::new(clock.clone()));
+    let engine = Engine::new(Arc::new(real.pods.clone()), memory, Arc::new(records), clock);
+    let policies = Policies::parse(&[Source {
+        name: "p.yaml",
+        text: POLICY,
+    }])
+    .unwrap();
+    let mut changes = real.index.as_ref().unwrap().changes();
+
+    let decided = engine.handle(&policies, &alert(&old), None).await;
+    assert_eq!(decided.outcome.label(), "acted", "{}", decided.outcome);
+    let confirmed = async {
+        while engine.confirm().await.unwrap() == 0 {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), confirmed)
+        .await
+        .unwrap();
+    let new = running(real, &namespace, Some(&old)).await;
+    assert_ne!((new.uid, new.name), (old.uid.clone(), old.name.clone()));
+
+    let events = Events::new(real.client.clone(), "drop-server-0", &Settings::default());
+    let record = Record::Decided(Box::new(decided));
+    events.write(&record).await;
+    events.write(&record).await;
+    let through = async {
+        while events.posted() + events.left_out() < 4 {
+            real.wait().await;
+        }
+    };
+    tokio::select! { () = events.keep() => {}, () = through => {} }
+    assert_eq!((events.posted(), events.left_out()), (4, 0));
+    let posted = real
+        .send(
+            "GET",
+            &format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"),
+            None,
+        )
+        .await
+        .unwrap();
+    let ours = |event: &&Value| event["reportingController"] == json!("falco-drop.dev/drop-server");
+    let mut regarded: Vec<&str> = posted["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(ours)
+        .filter_map(|event| event["regarding"]["kind"].as_str())
+        .collect();
+    regarded.sort_unstable();
+    assert_eq!(regarded, ["Deployment", "Pod"]);
+}
