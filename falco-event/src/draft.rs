@@ -31,6 +31,8 @@ pub(crate) struct Draft {
     /// `output_fields` where it is not an object.
     pub(crate) no_fields: Option<Member>,
     pub(crate) fields: Vec<Entry>,
+    /// The names of the fields are not known to stand in order, each once.
+    pub(crate) unordered: bool,
     pub(crate) others: Vec<Entry>,
     pub(crate) meant: String,
     pub(crate) items: Vec<Slot>,
@@ -80,7 +82,6 @@ impl Draft {
             b"tags" => &mut self.tags,
             b"hostname" => &mut self.hostname,
             b"message" => &mut self.message,
-            b"output_fields" => &mut self.no_fields,
             _ if name.iter().any(u8::is_ascii_uppercase) => return self.named(&name.to_ascii_lowercase()),
             _ => return None,
         })
@@ -95,7 +96,12 @@ impl Draft {
             self.no_fields = Some(Member { slot, at });
             return Ok(());
         }
+        let mut last: &[u8] = &[];
+        self.unordered = false;
         scan.object(|scan, key| {
+            let bytes = scan.slice(key.inside.clone());
+            self.unordered |= key.escaped || bytes <= last;
+            last = bytes;
             let name = self.text(scan, key);
             let value = self.value(scan)?;
             self.fields.push(Entry { name, value });

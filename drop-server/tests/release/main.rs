@@ -4,6 +4,14 @@
 //! Needs `FALCO_DROP_TEST_KUBECONFIG`, a kubeconfig with all rights on a cluster for tests, of Kubernetes 1.30 or later.
 //! Each test works in namespaces of its own, gives what is cluster-wide names of its own, and removes all of it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "functions beside the tests fail as tests do"
+)]
+
 mod account;
 mod stage;
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use drop_core::policy::{Policies, Source};
+
 use crate::{between, files, read, root};
 
 /// Every document: those of the root, and the book's pages.
@@ -132,10 +134,11 @@ fn what_holds_an_invariant_exists() {
                 .any(|word| word == name)
     };
     let text = read("ARCHITECTURE.md");
-    let rows: Vec<_> = text
-        .lines()
-        .filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit()))
-        .collect();
+    let is_row = |line: &&str| {
+        line.strip_prefix("| ")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let rows: Vec<_> = text.lines().filter(is_row).collect();
     assert!(rows.len() >= 10, "{rows:?}");
     for (row, number) in rows.iter().zip(1..) {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
@@ -150,4 +153,25 @@ fn what_holds_an_invariant_exists() {
             assert!(exists(name), "there is no `{name}`: {row}");
         }
     }
+}
+
+/// Whole policies, as a person would copy them.
+#[test]
+fn every_policy_in_the_documents_is_one() {
+    let mut count = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let blocks = text
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("\n```").next());
+        for text in blocks.filter(|block| block.contains("kind: DropPolicy")) {
+            let name = document.to_str().unwrap();
+            if let Err(wrong) = Policies::parse(&[Source { name, text }]) {
+                panic!("{wrong}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count}");
 }
