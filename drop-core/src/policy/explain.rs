@@ -65,7 +65,7 @@ impl fmt::Display for AlertExplained {
 
 impl Policies {
     /// What `drop-server explain` says of a text with one alert or many, in any form that
-    /// [`read_all`](falco_event::read_all) takes. A bad one is an error in its place.
+    /// [`read_all`] takes. A bad one is an error in its place.
     pub fn explain_all(&self, alerts: &[u8]) -> impl Iterator<Item = Result<AlertExplained, ReadError>> {
         read_all(alerts).map(|alert| {
             let alert = alert?;
