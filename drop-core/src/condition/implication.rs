@@ -42,6 +42,8 @@ fn always_test(test: &Test) -> Option<bool> {
         (Right::List(items), Op::In | Op::Intersects | Op::Pmatch) if items.is_empty() => Some(false),
         (Right::List(items), _) if items.is_empty() && modifier.is_some() => Some(false),
         (Right::Priority(name), Op::Ge) => (name.parse() == Ok(Priority::Debug)).then_some(true),
+        (Right::Priority(name), Op::Gt) => (name.parse() == Ok(Priority::Emergency)).then_some(false),
+        (Right::Priority(name), Op::Lt) => (name.parse() == Ok(Priority::Debug)).then_some(false),
         (Right::Priority(name), Op::Le) => (name.parse() == Ok(Priority::Emergency)).then_some(true),
         (Right::Value(literal), op) if there && fits_all(op, &literal.text) => Some(true),
         _ => None,
