@@ -14,6 +14,7 @@
 //! A program that uses this crate names one `v1_3x` feature of `k8s-openapi` itself, as any program on kube-rs does
 //! (`k8s-openapi = { version = "0.29", features = ["v1_33"] }`): the oldest server it has to work with.
 
+mod access;
 mod caller;
 mod change;
 mod connect;
@@ -27,7 +28,9 @@ mod listing;
 mod packed;
 mod pages;
 mod pods;
+mod rbac;
 mod request;
+mod rights;
 mod selector;
 mod siblings;
 mod status;
@@ -42,3 +45,5 @@ pub use connect::{Connect, ConnectError, connect, connect_for_watches};
 pub use events::Events;
 pub use index::Index;
 pub use pods::{KubePods, Settings};
+pub use rbac::{Account, rbac};
+pub use rights::{Right, Uses, namespaces, rights};

@@ -59,6 +59,7 @@ struct Shared {
     requests: Mutex<Vec<Received>>,
     in_flight: InFlight,
     events: Mutex<Vec<Value>>,
+    denied: Mutex<Vec<(String, String)>>,
     /// How often all watches were ended.
     ended: watch::Sender<u64>,
 }
@@ -100,6 +101,7 @@ impl ApiServer {
             requests: Mutex::default(),
             in_flight: InFlight::default(),
             events: Mutex::default(),
+            denied: Mutex::default(),
             ended: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
@@ -159,6 +161,17 @@ impl ApiServer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// From now on an access review says that this verb on this resource (`pods/eviction`) is not allowed. Only
+    /// reviews ask: requests themselves are let through.
+    pub fn deny(&self, verb: &str, resource: &str) {
+        let denied = (verb.to_owned(), resource.to_owned());
+        self.shared
+            .denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(denied);
     }
 
     /// Breaks off every watch that is open.
@@ -290,9 +303,32 @@ impl Shared {
                     Changed::Unanswered => None,
                 }
             }
+            (Verb::Create, "selfsubjectaccessreviews", None, None) => Some(self.review(body)),
             (Verb::Create, "events", Some(_), None) => Some(self.take_event(body)),
             _ => Some(Reply::no_path()),
         }
+    }
+
+    fn review(&self, body: &Bytes) -> Reply {
+        let mut review: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let asked = |member: &str| {
+            review
+                .pointer(&format!("/spec/resourceAttributes/{member}"))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (verb, resource, subresource) = (asked("verb"), asked("resource"), asked("subresource"));
+        let whole = if subresource.is_empty() {
+            resource.to_owned()
+        } else {
+            format!("{resource}/{subresource}")
+        };
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = !denied.contains(&(verb.to_owned(), whole));
+        if let Some(members) = review.as_object_mut() {
+            members.insert("status".to_owned(), serde_json::json!({ "allowed": allowed }));
+        }
+        Reply::created(review)
     }
 
     /// An Event's name is taken once, as any object's.

@@ -29,7 +29,7 @@ spec:
       do: [delete: {}]
 "#;
 
-struct Now(Instant);
+pub(crate) struct Now(pub(crate) Instant);
 
 impl Clock for Now {
     fn wall(&self) -> Timestamp {
@@ -41,7 +41,7 @@ impl Clock for Now {
     }
 }
 
-fn alert(pod: &Pod) -> Alert {
+pub(crate) fn alert(pod: &Pod) -> Alert {
     let alert = json!({
         "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall",
         "time": Timestamp::now().to_string(), "output": "a shell\nwith a line of its own",

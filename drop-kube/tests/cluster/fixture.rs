@@ -98,7 +98,7 @@ impl Real {
     }
 }
 
-fn kubeconfig() -> Connect {
+pub(crate) fn kubeconfig() -> Connect {
     let path = std::env::var_os("FALCO_DROP_TEST_KUBECONFIG").filter(|path| !path.is_empty());
     assert!(
         path.is_some(),
