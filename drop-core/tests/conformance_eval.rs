@@ -1,4 +1,9 @@
 //! Falco's own cases of typing and evaluation, over fields that an alert can carry.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test reads a file, and what is tested does not"
+)]
 
 use std::path::Path;
 
@@ -137,4 +142,27 @@ fn falco_evaluates_the_same() {
         wrong.len(),
         wrong.join("\n")
     );
+}
+
+#[test]
+#[ignore = "reads ../shared, which .ci/run has"]
+fn falco_warns_of_the_same() {
+    let mut seen = 0;
+    for case in cases() {
+        let Some(want) = case["warnings"].as_u64() else {
+            continue;
+        };
+        let input = case["input"].as_str().unwrap();
+        let condition =
+            Condition::compile(input, &scope()).unwrap_or_else(|problems| panic!("{input}: {problems:?}"));
+        let of_values = |message: &str| message.contains("as a text") || message.contains("end to end");
+        let got = condition
+            .dangers(&scope())
+            .iter()
+            .filter(|danger| of_values(&danger.message))
+            .count();
+        assert_eq!(got as u64, want, "{input}");
+        seen += 1;
+    }
+    assert!(seen > 0);
 }

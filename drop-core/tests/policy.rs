@@ -1,4 +1,5 @@
 //! The document: what is read, and what is said of what is not.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
 
 use std::time::Duration;
 
@@ -164,4 +165,32 @@ fn no_source_is_no_policy_and_an_empty_source_is_a_mistake() {
         let wrong = Policies::parse(&[Source { name: "p.yaml", text }]).unwrap_err();
         assert_eq!(wrong.iter().next().unwrap().message, "the file holds no policy");
     }
+}
+
+/// What is cut, doubled or replaced in a policy is read or refused, and shown; nothing panics.
+#[test]
+fn a_damaged_document_is_read_or_refused() {
+    let pieces = [
+        "", ":", "- ", "{", "}", "\n", "\"", "'", "|", "&a", "*a", "!x", "\u{feff}", "\t", "é", "0x", "#",
+        "(", "not ",
+    ];
+    let mut refused = 0;
+    for (i, (at, _)) in WHOLE.char_indices().enumerate().step_by(11) {
+        let piece = pieces[i % pieces.len()];
+        let (before, after) = WHOLE.split_at(at);
+        for text in [
+            before.to_owned(),
+            format!("{before}{piece}{after}"),
+            format!("{before}{}", after.get(1..).unwrap_or_default()),
+        ] {
+            if let Err(wrong) = Policies::parse(&[Source {
+                name: "p.yaml",
+                text: &text,
+            }]) {
+                assert!(!wrong.to_string().is_empty() && !wrong.is_empty(), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 150, "{refused}");
 }

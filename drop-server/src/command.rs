@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::offline::{Check, Explain, Print};
+
 /// Receives Falco's alerts and drops the offending pods, within the limits of a policy.
 #[derive(Debug, Parser)]
 #[command(name = "drop-server", version)]
@@ -19,6 +21,12 @@ pub struct Command {
 enum What {
     /// Receive alerts and act on them.
     Serve(Serve),
+    /// Look for mistakes in policies, and for what is legal but dangerous.
+    Check(Check),
+    /// Say of each response why it matches an alert or not, and what it would do.
+    Explain(Explain),
+    /// Print policies as they take effect, lists and macros replaced.
+    Print(Print),
     /// Show the whole way of an alert on loopback, with a cluster in memory.
     #[cfg(feature = "demo")]
     Demo(Demo),
@@ -89,6 +97,9 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::run::logs();
     let ended = match command.what {
         What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
+        What::Check(options) => crate::offline::check(&options),
+        What::Explain(options) => crate::offline::explain(&options),
+        What::Print(options) => crate::offline::print(&options),
         #[cfg(feature = "demo")]
         What::Demo(options) => crate::demo::run(options).await,
     };
@@ -123,6 +134,6 @@ impl std::fmt::Display for Failure {
     clippy::print_stderr,
     reason = "the one place where the program speaks of its own end"
 )]
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     eprintln!("drop-server: {text}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use drop_core::policy::{Policies, Source};
+use drop_core::policy::{Diagnostics, Policies, Source};
 
 /// A policy file as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
 ///
 /// # Errors
 /// Every mistake in them.
-pub(crate) fn parse(files: &[File]) -> Result<Policies> {
+pub(crate) fn policies(files: &[File]) -> Result<Policies, Diagnostics> {
     let sources: Vec<_> = files
         .iter()
         .map(|file| Source {
@@ -43,7 +43,15 @@ pub(crate) fn parse(files: &[File]) -> Result<Policies> {
             text: &file.text,
         })
         .collect();
-    Policies::parse(&sources).map_err(|wrong| anyhow::anyhow!("{wrong}"))
+    Policies::parse(&sources)
+}
+
+/// As [`policies`], with the mistakes as text.
+///
+/// # Errors
+/// Every mistake in them.
+pub(crate) fn parse(files: &[File]) -> Result<Policies> {
+    policies(files).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))
 }
 
 /// The files of a directory in the order of their names; `..data` and the like of a mounted ConfigMap are left out.

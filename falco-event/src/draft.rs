@@ -4,6 +4,9 @@ use crate::fields::Entry;
 use crate::json::{Scanner, Str, Syntax, unescape};
 use crate::value::{Slot, Span};
 
+/// Room for the fields of a usual alert.
+const FIRST_FIELDS: usize = 32;
+
 /// Room for what a usual alert unescapes, so that it is found once.
 const FIRST_ROOM: usize = 1000;
 
@@ -28,6 +31,8 @@ pub(crate) struct Draft {
     /// `output_fields` where it is not an object.
     pub(crate) no_fields: Option<Member>,
     pub(crate) fields: Vec<Entry>,
+    /// The names of the fields are not known to stand in order, each once.
+    pub(crate) unordered: bool,
     pub(crate) others: Vec<Entry>,
     pub(crate) meant: String,
     pub(crate) items: Vec<Slot>,
@@ -36,10 +41,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Reads the object at the cursor.
     pub(crate) fn read(scan: &mut Scanner<'_>) -> Result<Self, Syntax> {
-        let mut draft = Self {
-            fields: Vec::with_capacity(32),
-            ..Self::default()
-        };
+        let mut draft = Self::default();
         scan.object(|scan, key| draft.member(scan, key))?;
         Ok(draft)
     }
@@ -80,7 +82,6 @@ impl Draft {
             b"tags" => &mut self.tags,
             b"hostname" => &mut self.hostname,
             b"message" => &mut self.message,
-            b"output_fields" => &mut self.no_fields,
             _ if name.iter().any(u8::is_ascii_uppercase) => return self.named(&name.to_ascii_lowercase()),
             _ => return None,
         })
@@ -88,13 +89,19 @@ impl Draft {
 
     fn output_fields(&mut self, scan: &mut Scanner<'_>, at: usize) -> Result<(), Syntax> {
         self.fields.clear();
+        self.fields.reserve(FIRST_FIELDS);
         self.no_fields = None;
         if scan.token() != Some(b'{') {
             let slot = self.value(scan)?;
             self.no_fields = Some(Member { slot, at });
             return Ok(());
         }
+        let mut last: &[u8] = &[];
+        self.unordered = false;
         scan.object(|scan, key| {
+            let bytes = scan.slice(key.inside.clone());
+            self.unordered |= key.escaped || bytes <= last;
+            last = bytes;
             let name = self.text(scan, key);
             let value = self.value(scan)?;
             self.fields.push(Entry { name, value });
@@ -121,6 +128,7 @@ impl Draft {
     /// whose items must come first.
     fn list(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
         let start = self.items.len();
+        self.items.reserve(8);
         let mut aside: Option<Vec<Slot>> = None;
         scan.array(|scan| {
             if scan.token() == Some(b'[') && aside.is_none() {

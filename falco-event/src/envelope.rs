@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::draft::{Draft, Member};
 use crate::error::Fault;
-use crate::excerpt::excerpt;
+use crate::excerpt::excerpt_json;
 use crate::fields::{Entry, Fields};
 use crate::json::{ALERT_LEVELS, Scanner, Syntax};
 use crate::priority::Priority;
@@ -110,7 +110,7 @@ impl Envelope {
             tags: judge.tags(draft.tags)?,
             others,
             bytes,
-            fields: Fields::new(doc, fields),
+            fields: Fields::new(doc, fields, draft.unordered),
         })
     }
 }
@@ -209,14 +209,5 @@ impl Judge<'_> {
             }) if self.doc.str(span).is_empty() => Ok(()),
             Some(found) => self.refuse("output_fields", found, "an object"),
         }
-    }
-}
-
-/// JSON is escaped already, but for what a terminal would obey.
-fn excerpt_json(json: &str) -> String {
-    if json.chars().any(char::is_control) || json.len() > 64 {
-        excerpt(json)
-    } else {
-        json.to_owned()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::excerpt::excerpt;
+use crate::excerpt::excerpt_json;
 use crate::json::Syntax;
 
 /// Why a text is not an alert: what is wrong, where, and what was expected there.
@@ -52,7 +52,7 @@ pub enum Fault {
     },
     /// There is more after the one alert that was asked for.
     Trailing,
-    /// It is longer than 2 GiB.
+    /// It is longer than 512 MiB.
     TooLong,
 }
 
@@ -135,7 +135,7 @@ impl Fault {
         let rest = bytes.get(at..bytes.len().min(at + 16)).unwrap_or_default();
         Self::Syntax {
             expected,
-            found: excerpt(&String::from_utf8_lossy(rest)),
+            found: excerpt_json(&String::from_utf8_lossy(rest)),
         }
     }
 }
@@ -162,7 +162,7 @@ impl fmt::Display for Fault {
                 write!(f, "`{member}` is `{found}`: expected {expected}")
             }
             Self::Trailing => f.write_str("more text after the alert: expected one alert and no more"),
-            Self::TooLong => f.write_str("the text is too long: expected at most 2 GiB"),
+            Self::TooLong => f.write_str("the text is too long: expected at most 512 MiB"),
         }
     }
 }

@@ -11,3 +11,16 @@ pub(crate) fn excerpt(input: &str) -> String {
     }
     shown
 }
+
+/// JSON made fit for a message. Its quotes and backslashes stand as they are: they are escaped as JSON has it.
+pub(crate) fn excerpt_json(json: &str) -> String {
+    let shown = |character: char| match character {
+        '"' | '\'' | '\\' => character.to_string(),
+        other => other.escape_debug().to_string(),
+    };
+    let mut text: String = json.chars().take(SHOWN).map(shown).collect();
+    if json.chars().nth(SHOWN).is_some() {
+        text.push('…');
+    }
+    text
+}

@@ -77,21 +77,17 @@ pub enum Typed<'a> {
 }
 
 impl Fields {
-    pub(crate) fn new(doc: Doc, entries: Vec<Entry>) -> Self {
+    /// `unordered` where the names are not known to be in order, each once.
+    pub(crate) fn new(doc: Doc, entries: Vec<Entry>, unordered: bool) -> Self {
         let mut fields = Self {
             doc,
             entries,
             by_name: None,
         };
-        if !fields.in_order() {
+        if unordered {
             fields.sort();
         }
         fields
-    }
-
-    fn in_order(&self) -> bool {
-        let names = self.entries.iter().map(|entry| self.doc.str(entry.name));
-        names.is_sorted_by(|a, b| a < b)
     }
 
     /// Sorts an index, and of entries of one name keeps the last.
@@ -162,6 +158,13 @@ impl Fields {
         self.entries
             .iter()
             .map(|entry| (self.doc.str(entry.name), self.doc.value(entry.value)))
+    }
+
+    /// All fields, their values not yet looked at.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&str, Slot)> {
+        self.entries
+            .iter()
+            .map(|entry| (self.doc.str(entry.name), entry.value))
     }
 
     /// How many fields there are, missing or not.

@@ -1,4 +1,4 @@
-//! Typed Falco alerts: the envelope, the output fields, who the offender is, and the CloudEvent form.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod alert;

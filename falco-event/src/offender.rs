@@ -223,13 +223,14 @@ struct Said<'a>([Option<Value<'a>>; NAMES.len()]);
 
 impl<'a> Said<'a> {
     fn by(alert: &'a Alert) -> Self {
+        let fields = alert.fields();
         let mut said = [None; NAMES.len()];
-        for (name, value) in alert.fields().iter() {
+        for (name, slot) in fields.slots() {
             if name.starts_with(['c', 'e', 'k'])
                 && let Some(place) = NAMES.iter().position(|known| *known == name)
-                && let Some(slot) = said.get_mut(place)
+                && let Some(said) = said.get_mut(place)
             {
-                *slot = Some(value).filter(|value| spelled_missing(value).is_none());
+                *said = Some(fields.doc.value(slot)).filter(|value| spelled_missing(value).is_none());
             }
         }
         Self(said)

@@ -6,8 +6,8 @@ use crate::envelope::{Envelope, Flaw};
 use crate::error::{Fault, Place, ReadError};
 use crate::json::{ALERT_LEVELS, Scanner, Syntax};
 
-/// Spans count 31 bits.
-const MAX_LEN: usize = (1 << 31) - 1;
+/// Spans count 31 bits, and a text that is not UTF-8 grows to three times its length.
+const MAX_LEN: usize = 512 << 20;
 
 /// Reads the alert that starts `bytes`, and says how long it is.
 ///

@@ -1,5 +1,7 @@
 //! Output fields: by Falco's names, with Falco's types, and missing in four ways.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use falco_event::{Alert, ElementType, FieldType, Missing, Typed, Value, field_type};
 
 fn alert(fields: &str) -> Alert {

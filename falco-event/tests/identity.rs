@@ -1,5 +1,7 @@
 //! The identity of an alert: equal on every way it can come, and of two alerts different.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::collections::BTreeSet;
 
 use falco_event::{Alert, AlertId};

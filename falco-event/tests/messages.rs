@@ -70,6 +70,9 @@ fn what_an_alert_holds_is_escaped_and_cut() {
             .unwrap()
             .unwrap_err()
             .to_string(),
+        Alert::from_slice("{\"rule\":[\"\u{202e}\u{1b}\"]}".replace('\u{1b}', "").as_bytes())
+            .unwrap_err()
+            .to_string(),
         Namespace::try_from("a\n\u{202e}b").unwrap_err().to_string(),
         PodName::try_from("x".repeat(10_000)).unwrap_err().to_string(),
     ];

@@ -1,5 +1,7 @@
 //! Who the offender is: the order of reliability, and what is no name.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use falco_event::{Alert, Offender};
 
 fn of(source: &str, hostname: &str, fields: &str) -> Offender {
@@ -25,67 +27,29 @@ fn line(offender: &Offender) -> String {
 const FULL: &str = "f29b261f8831aa0f2b9c1d6a0b6f0e5c4d3b2a190817263544536271809fabcd";
 
 #[test]
+#[rustfmt::skip]
 fn the_most_reliable_place_is_taken() {
     let k8s = r#""k8s.ns.name":"shop","k8s.pod.name":"api-1""#;
     let meta = r#""k8smeta.ns.name":"web","k8smeta.pod.name":"web-0","k8smeta.pod.uid":"m-1""#;
     let docker = r#""container.name":"k8s_nginx_nginx-676b6c5bbc-m86bn_default_fda2eefb-4c21_0""#;
     let nulls = r#""k8s.ns.name":null,"k8s.pod.name":"<NA>""#;
     let cases = [
-        (
-            format!(r#""container.id":"f29b261f8831",{k8s}"#),
-            "- f29b261f8831 - shop api-1 -".to_owned(),
-        ),
-        (
-            format!(r#""container.id":"f29b261f8831","container.full_id":"{FULL}""#),
-            format!("- {FULL} - - - -"),
-        ),
-        (
-            format!(r#""container.id":"000000000000","container.full_id":"{FULL}""#),
-            "- 000000000000 - - - -".to_owned(),
-        ),
-        (
-            format!(r#""container.full_id":"{FULL}""#),
-            format!("- {FULL} - - - -"),
-        ),
-        (
-            format!(r#""container.id":"host",{k8s},{meta},{docker}"#),
-            "host - - - - -".to_owned(),
-        ),
+        (format!(r#""container.id":"f29b261f8831",{k8s}"#), "- f29b261f8831 - shop api-1 -".to_owned()),
+        (format!(r#""container.id":"f29b261f8831","container.full_id":"{FULL}""#), format!("- {FULL} - - - -")),
+        (format!(r#""container.id":"000000000000","container.full_id":"{FULL}""#), "- 000000000000 - - - -".to_owned()),
+        (format!(r#""container.full_id":"{FULL}""#), format!("- {FULL} - - - -")),
+        (format!(r#""container.id":"host",{k8s},{meta},{docker}"#), "host - - - - -".to_owned()),
         (format!("{k8s},{meta}"), "- - m-1 shop api-1 -".to_owned()),
-        (
-            format!(r#"{k8s},{meta},"k8s.pod.uid":"u-1""#),
-            "- - u-1 shop api-1 -".to_owned(),
-        ),
-        (
-            format!(r#"{meta},"k8s.pod.id":"u-2""#),
-            "- - u-2 web web-0 -".to_owned(),
-        ),
+        (format!(r#"{k8s},{meta},"k8s.pod.uid":"u-1""#), "- - u-1 shop api-1 -".to_owned()),
+        (format!(r#"{meta},"k8s.pod.id":"u-2""#), "- - u-2 web web-0 -".to_owned()),
         (format!("{nulls},{meta}"), "- - m-1 web web-0 -".to_owned()),
-        (
-            format!("{nulls},{docker}"),
-            "- - fda2eefb-4c21 default nginx-676b6c5bbc-m86bn nginx".to_owned(),
-        ),
-        (
-            format!("{k8s},{docker}"),
-            "- - fda2eefb-4c21 shop api-1 nginx".to_owned(),
-        ),
-        (
-            format!(r#""k8s.ns.name":"shop",{docker}"#),
-            "- - fda2eefb-4c21 default nginx-676b6c5bbc-m86bn nginx".to_owned(),
-        ),
+        (format!("{nulls},{docker}"), "- - fda2eefb-4c21 default nginx-676b6c5bbc-m86bn nginx".to_owned()),
+        (format!("{k8s},{docker}"), "- - fda2eefb-4c21 shop api-1 nginx".to_owned()),
+        (format!(r#""k8s.ns.name":"shop",{docker}"#), "- - fda2eefb-4c21 default nginx-676b6c5bbc-m86bn nginx".to_owned()),
         (r#""k8s.ns.name":"shop""#.to_owned(), "- - - shop - -".to_owned()),
-        (
-            r#""container.name":"k8s_a_b_c_d""#.to_owned(),
-            "- - - - - k8s_a_b_c_d".to_owned(),
-        ),
-        (
-            r#""container.name":"k8s_a_b_c_d_x""#.to_owned(),
-            "- - - - - k8s_a_b_c_d_x".to_owned(),
-        ),
-        (
-            r#""container.name":"eventgen","container.id":"","k8s.ns.name":"""#.to_owned(),
-            "- - - - - eventgen".to_owned(),
-        ),
+        (r#""container.name":"k8s_a_b_c_d""#.to_owned(), "- - - - - k8s_a_b_c_d".to_owned()),
+        (r#""container.name":"k8s_a_b_c_d_x""#.to_owned(), "- - - - - k8s_a_b_c_d_x".to_owned()),
+        (r#""container.name":"eventgen","container.id":"","k8s.ns.name":"""#.to_owned(), "- - - - - eventgen".to_owned()),
     ];
     for (fields, expected) in cases {
         assert_eq!(line(&of("syscall", "worker-1", &fields)), expected, "{fields}");

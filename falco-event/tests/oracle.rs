@@ -3,6 +3,8 @@
 //! Where it falls short (it does not decode percent-encoding, refuses what is not ASCII, checks no names and no empty
 //! attributes), `tests/cloudevents.rs` has the specification's word.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::collections::BTreeMap;
 
 use cloudevents::binding::http::to_event;
@@ -45,7 +47,19 @@ fn extension_names() -> impl Strategy<Value = String> {
     "x[a-z0-9]{1,10}"
 }
 
+/// Few, so that the tests are fast; more by `PROPTEST_CASES`.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    if asked {
+        ProptestConfig::default()
+    } else {
+        ProptestConfig::with_cases(64)
+    }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     /// What we send, the SDK reads.
     #[test]
     fn the_sdk_reads_what_is_sent(alert in generate::alert()) {
@@ -68,16 +82,18 @@ proptest! {
         prop_assert_eq!(received.alert.id(), alert.id());
     }
 
-    /// Binary mode, with raw blanks and raw UTF-8 as the SDK of Go writes them too.
+    /// Binary mode, with raw blanks, raw UTF-8 and raw `%` as the SDK of Go writes them too. The alert arrives whatever
+    /// the headers make of its rule.
     #[test]
     fn what_the_sdk_sends_binary_is_received(alert in generate::alert()) {
-        let plain = |text: &str| !text.contains(['%', '"']);
-        prop_assume!(plain(alert.rule()) && alert.tags().all(plain) && alert.hostname().is_none_or(plain));
         let event = Event::from(&alert);
         let request = http::Request::<Option<Vec<u8>>>::try_from(event.clone()).unwrap();
         let body = request.body().clone().unwrap_or_default();
         let received = receive(request.headers(), &body).unwrap();
-        same(&event, &received)?;
+        let plain = |text: &str| !text.contains(['%', '"']);
+        if plain(alert.rule()) && alert.tags().all(plain) {
+            same(&event, &received)?;
+        }
         prop_assert!(received.alert.says_same(&alert));
     }
 

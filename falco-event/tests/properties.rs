@@ -4,7 +4,19 @@ use falco_event::proptest1::{self as generate, checks};
 use falco_event::{Alert, ContainerId, Namespace, NodeName, PodName, PodUid, Value, read_all};
 use proptest::prelude::*;
 
+/// Few, so that the tests are fast; more by `PROPTEST_CASES`.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    if asked {
+        ProptestConfig::default()
+    } else {
+        ProptestConfig::with_cases(64)
+    }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn no_bytes_do_harm(bytes in generate::body()) {
         prop_assert_eq!(checks::body(&bytes), Ok(()));

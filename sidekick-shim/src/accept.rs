@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 /// How many connections are open at once; further ones wait in the kernel's backlog.
 /// Falco holds one per node, so this serves the largest cluster that Kubernetes supports to a replica of ten.
-const CONNECTIONS: usize = 512;
+pub(crate) const CONNECTIONS: usize = 512;
 
 /// How long a client may take to send a request's header. hyper counts a kept connection's idle time with it,
 /// so it is as long as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
@@ -34,10 +34,11 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How long `accept` pauses when it cannot open another socket (no file descriptors left), instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves every connection of `listener` until `drain` is ready, then closes the listener, lets the requests in flight
+/// Serves every connection of `listener`, at most `most` at once, until `drain` is ready, then closes the listener, lets the requests in flight
 /// finish for at most `grace` and ends what is left. Dropping the future ends all connections at once.
 pub(crate) async fn accept<S>(
     listener: TcpListener,
+    most: usize,
     service: S,
     drain: impl Future<Output = ()>,
     grace: Duration,
@@ -46,7 +47,7 @@ pub(crate) async fn accept<S>(
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(most));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut drain = std::pin::pin!(drain);

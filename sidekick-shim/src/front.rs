@@ -82,7 +82,11 @@ impl Front {
         for read in read_all(bytes) {
             taken.total += 1;
             match read {
-                Err(error) => taken.refuse(error),
+                Err(error) => {
+                    taken.refuse(error);
+                    // A body of 1 MiB can hold half a million mistakes: others get their turn in between.
+                    tokio::task::coop::consume_budget().await;
+                }
                 Ok(alert) => match self.queue.room_for(&alert, deadline).await {
                     Ok(place) => {
                         taken.queued += 1;

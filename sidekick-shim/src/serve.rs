@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::accept;
+use crate::accept::{CONNECTIONS, accept};
 use crate::config::Config;
 use crate::front::{BODY_DEADLINE, FULL_DELAY, Front};
 use crate::metrics::{Lost, Metrics};
@@ -122,7 +122,7 @@ async fn serve_front(listener: TcpListener, front: Front, drain: impl Future<Out
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.answer(request).await) }
     });
-    accept(listener, service, drain, FRONT_GRACE).await;
+    accept(listener, CONNECTIONS, service, drain, FRONT_GRACE).await;
 }
 
 fn announce(listener: &TcpListener, config: &Config) {
@@ -146,7 +146,7 @@ fn end(room: &Room, metrics: &Metrics) -> Ended {
             "ended with alerts unsent: they are lost"
         );
     } else {
-        tracing::info!("ended with every alert sent");
+        tracing::info!("ended with no alert left");
     }
     Ended { unsent }
 }

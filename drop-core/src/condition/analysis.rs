@@ -303,13 +303,17 @@ impl Dangers<'_> {
     }
 }
 
-/// What a part of an `and` says is there: a comparison that holds, or `exists`.
+/// What a part of an `and` says is there: `exists`, or a comparison that holds, but for `!=`, which is in question itself.
 fn says_there(part: &Expr, negated: bool) -> Option<&Operand> {
     match &part.value {
-        Node::Test(test) if !negated => Some(&test.left.value),
+        Node::Test(test) if !negated && !is_ne(test) => Some(&test.left.value),
         Node::Not(inner) => says_there(inner, !negated),
         Node::Test(_) | Node::And(_) | Node::Or(_) | Node::Macro(_) => None,
     }
+}
+
+fn is_ne(test: &Test) -> bool {
+    matches!(&test.check, Check::Compare { op, .. } if op.value == Op::Ne)
 }
 
 /// `proc.name`, or `tolower(proc.name)`, as a text.

@@ -93,7 +93,7 @@ impl Compiler<'_> {
         let Resolved { source, of, traits } = resolve(field, span, self.scope)?;
         let has = |letter| traits.is_some_and(|traits| traits.has(letter));
         Ok(Side {
-            reader: Reader::Field(source, of.kind),
+            reader: Reader::Field(source, of),
             of,
             left_only: has('L'),
             plain_only: has('T'),
@@ -138,10 +138,10 @@ impl From<Problem> for Vec<Problem> {
 /// `!=` of a field for either end of a connection holds if both ends differ, so both must be known.
 fn compiled(left: Reader, op: Op, every: bool, ask: Ask) -> Compiled {
     match left {
-        Reader::Field(Source::Ends { keys, .. }, kind) => {
+        Reader::Field(Source::Ends { keys, .. }, of) => {
             let differs = op == Op::Ne;
             Compiled {
-                left: Reader::Field(Source::Ends { keys, whole: differs }, kind),
+                left: Reader::Field(Source::Ends { keys, whole: differs }, of),
                 all: differs,
                 ask,
             }

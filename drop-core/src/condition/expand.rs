@@ -117,7 +117,10 @@ impl Expander<'_> {
             Right::List(items) => Right::List(self.items(items)),
             Right::Named(name) => Right::List(self.list(name, right)),
             Right::Value(literal) => {
-                self.problems.extend(slip(literal, &right.span, "", self.scope));
+                // one text cannot stand for several, so that only the name itself is a slip here
+                if self.scope.names().contains(literal.text.as_str()) {
+                    self.problems.extend(slip(literal, &right.span, "", self.scope));
+                }
                 right.value.clone()
             }
             Right::Operand(_) | Right::Priority(_) => right.value.clone(),
@@ -191,10 +194,15 @@ fn slip(literal: &Literal, span: &std::ops::Range<usize>, of: &str, scope: &Scop
         return None;
     }
     let text = literal.text.as_str();
-    let name = scope
-        .names()
-        .into_iter()
-        .find(|name| *name != of && is_near(text, name))?;
+    let names = || {
+        scope
+            .list_names()
+            .chain(scope.macro_names())
+            .filter(|name| *name != of)
+    };
+    let name = names()
+        .find(|name| *name == text)
+        .or_else(|| names().find(|name| is_near(text, name)))?;
     let what = if scope.list(name).is_some() {
         "list"
     } else {

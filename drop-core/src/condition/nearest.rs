@@ -34,7 +34,13 @@ fn cell(before: &[usize], last: &[usize], row: &[usize], (j, same, swapped): (us
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
     let lower = word.to_lowercase();
-    let near = |known: &'a str| Some((distance(&lower, &known.to_lowercase(), limit)?, known));
+    let near = |known: &'a str| {
+        let lower_known = known.to_lowercase();
+        // the beginning of a word is near it, however long the word is
+        let begins = lower.len() > 2 && lower_known.starts_with(&lower);
+        let edits = distance(&lower, &lower_known, limit).or(begins.then_some(limit))?;
+        Some((edits, known))
+    };
     known
         .into_iter()
         .filter_map(near)

@@ -187,7 +187,7 @@ fn right(pair: Pair_<'_>) -> Result<At<Right>, Problem> {
 
 fn items<T>(pair: Pair_<'_>, read: impl Fn(&Pair_<'_>) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
     pair.into_inner()
-        .filter(|item| item.as_rule() != Rule::close)
+        .filter(|item| !matches!(item.as_rule(), Rule::close | Rule::comma))
         .map(|item| read(&item))
         .collect()
 }
@@ -252,7 +252,7 @@ fn call(pair: Pair_<'_>) -> Result<Call, Problem> {
     };
     for part in parts {
         match part.as_rule() {
-            Rule::close => {}
+            Rule::close | Rule::comma => {}
             Rule::arg => call.arg = Some(arg(part)?),
             _ => call.args.push(call_arg(part)?),
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::getopt::{self, Found};
-use super::kind::Kind;
+use super::kind::Type;
 use super::predicate::as_text;
 use super::source::{Context, Datum, Presence, Source};
 use crate::facts::Wants;
@@ -11,7 +11,7 @@ use crate::facts::Wants;
 /// One side of an operator.
 #[derive(Debug, Clone)]
 pub(crate) enum Reader {
-    Field(Source, Kind),
+    Field(Source, Type),
     /// A text in a transformer's arguments.
     Text(Box<str>),
     Call(Box<Call>),
@@ -50,7 +50,7 @@ impl Reader {
     /// Calls `take` for each value.
     pub(crate) fn each<'a>(&'a self, cx: Context<'a>, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
         match self {
-            Self::Field(source, kind) => source.each(cx, *kind, take),
+            Self::Field(source, of) => source.each(cx, *of, take),
             Self::Text(text) => {
                 take(Datum::Text(Cow::Borrowed(text)));
                 Presence::Present

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use falco_event::{Alert, Priority, Value};
 
-use super::kind::Kind;
+use super::kind::{Kind, Type};
 use crate::facts::{Facts, Known, Wants};
 use crate::pod::Owner;
 
@@ -109,12 +109,7 @@ impl Source {
     }
 
     /// Calls `take` for each value.
-    pub(crate) fn each<'a>(
-        &'a self,
-        cx: Context<'a>,
-        kind: Kind,
-        take: &mut dyn FnMut(Datum<'a>),
-    ) -> Presence {
+    pub(crate) fn each<'a>(&'a self, cx: Context<'a>, of: Type, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
         let alert = cx.alert;
         match self {
             Self::Rule => text(Some(alert.rule()), take),
@@ -128,15 +123,15 @@ impl Source {
                 Some(facts) => field.read(facts, take),
                 None => Presence::Unknown,
             },
-            Self::Key(key) => output(alert, key, kind, take),
-            Self::EveryIndex(base) => every_index(alert, base, kind, take),
+            Self::Key(key) => output(alert, key, of, take),
+            Self::EveryIndex(base) => every_index(alert, base, of, take),
             Self::Ends { keys, whole } => {
                 if *whole && !both_ends(alert, keys) {
                     return Presence::Missing;
                 }
                 let mut present = false;
                 for key in *keys {
-                    present |= output(alert, key, kind, take) == Presence::Present;
+                    present |= output(alert, key, of, take) == Presence::Present;
                 }
                 Presence::when(present)
             }
@@ -166,19 +161,20 @@ fn many<'a>(data: impl Iterator<Item = Datum<'a>>, take: &mut dyn FnMut(Datum<'a
 }
 
 /// The output field of this key. Absent, `null` and the text `<NA>` are missing; the empty text is not.
-fn output<'a>(alert: &'a Alert, key: &str, kind: Kind, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
+fn output<'a>(alert: &'a Alert, key: &str, of: Type, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
     match alert.fields().raw(key) {
         None | Some(Value::Null | Value::String("<NA>")) => Presence::Missing,
-        Some(Value::List(list)) => many(list.iter().map(|value| datum(value, kind)), take),
-        Some(value) => one(datum(value, kind), take),
+        Some(Value::List(list)) if of.list => many(list.iter().map(|value| datum(value, of.kind)), take),
+        Some(Value::List(list)) if list.is_empty() => Presence::Missing,
+        Some(value) => one(datum(value, of.kind), take),
     }
 }
 
-fn every_index<'a>(alert: &'a Alert, base: &str, kind: Kind, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
-    let mut present = output(alert, base, kind, take) == Presence::Present;
+fn every_index<'a>(alert: &'a Alert, base: &str, of: Type, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
+    let mut present = output(alert, base, of, take) == Presence::Present;
     for (name, _) in alert.fields().iter() {
         if name.strip_prefix(base).is_some_and(|rest| rest.starts_with('[')) {
-            present |= output(alert, name, kind, take) == Presence::Present;
+            present |= output(alert, name, of, take) == Presence::Present;
         }
     }
     Presence::when(present)
@@ -186,7 +182,7 @@ fn every_index<'a>(alert: &'a Alert, base: &str, kind: Kind, take: &mut dyn FnMu
 
 /// One end, or the client's and the server's, or the local and the remote one.
 fn both_ends(alert: &Alert, keys: &[&str]) -> bool {
-    let there = |key: &&str| output(alert, key, Kind::Any, &mut |_| {}) == Presence::Present;
+    let there = |key: &&str| output(alert, key, Kind::Any.one(), &mut |_| {}) == Presence::Present;
     keys.chunks(2).any(|pair| pair.iter().all(there))
 }
 

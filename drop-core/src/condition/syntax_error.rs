@@ -21,7 +21,9 @@ pub(crate) fn explain(text: &str, error: &Error<Rule>) -> Problem {
         ErrorVariant::CustomError { .. } => &[],
     };
     let message = match found {
+        "" if rules.contains(&Rule::close) => "the condition ends too early: a `(` is not closed".to_owned(),
         "" => "the condition ends too early".to_owned(),
+        "\"" | "'" if is_open_quote(text, at) => "this quote is not closed".to_owned(),
         found => format!("unexpected {}", Shown(found)),
     };
     let expected = expected(rules);
@@ -31,6 +33,13 @@ pub(crate) fn explain(text: &str, error: &Error<Rule>) -> Problem {
     } else {
         problem.expected(expected)
     }
+}
+
+/// Whether a quote has no end behind it; one that follows a backslash is none.
+fn is_open_quote(text: &str, at: usize) -> bool {
+    let quoted = text.get(at..).unwrap_or_default().as_bytes();
+    let ends = |pair: &[u8]| matches!(pair, [before, end] if Some(end) == quoted.first() && *before != b'\\');
+    !quoted.windows(2).any(ends)
 }
 
 /// The word at a place, or the one character that stands there.
@@ -58,6 +67,7 @@ fn expected(rules: &[Rule]) -> String {
         }
     }
     match words.split_last() {
+        Some((&"`(`", [])) => "a blank, or `(`".to_owned(),
         Some((last, [])) => (*last).to_owned(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
         None => String::new(),
@@ -73,14 +83,23 @@ fn name(rule: Rule) -> &'static str {
         Rule::close => "`)`",
         Rule::end_arg => "`]`",
         Rule::exists => "`exists`",
-        Rule::order_op | Rule::equal_op | Rule::word_op | Rule::list_op => "an operator",
+        Rule::order_op
+        | Rule::equal_op
+        | Rule::word_op
+        | Rule::list_op
+        | Rule::ordering
+        | Rule::modified
+        | Rule::comparison
+        | Rule::membership => "an operator",
+        Rule::or_expr | Rule::and_expr | Rule::not_expr | Rule::test | Rule::priority_test => "a condition",
+        Rule::comma => "`,`",
         Rule::quoted | Rule::bare => "a value",
         Rule::hex | Rule::number => "a number",
         Rule::list | Rule::list_name | Rule::any_name => "a list",
         Rule::val => "`val(…)`",
         Rule::transformer | Rule::tname => "a transformer",
         Rule::field | Rule::field_name => "a field",
-        Rule::macro_name | Rule::identifier => "a macro",
+        Rule::macro_name => "a macro",
         Rule::group => "`(`",
         Rule::priority => "a priority",
         Rule::arg_bare => "an argument",
@@ -99,7 +118,7 @@ fn guess(found: &str, rules: &[Rule]) -> Option<&'static str> {
         _ => {}
     }
     let operator = rules
-        .contains(&Rule::word_op)
+        .contains(&Rule::exists)
         .then(|| Op::ALL.iter().map(|op| op.as_str()).chain(["exists"]));
     let joint = rules.contains(&Rule::and).then_some(["and", "or"]);
     nearest(

@@ -1,17 +1,18 @@
 //! The controllers: each keeps as many pods as its workload wants, by the rules of its kind.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid};
 
 use super::history::{Actor, Happened};
 use super::ids::{Ids, generated, joined};
+use super::keeping::ordinal;
+use super::kind::Kind;
 use super::pods::Object;
-use super::workload::{Kind, Template, Workload};
+use super::workload::{Template, Workload};
 use super::world::{Made, World};
 use super::{Labels, selects};
-use crate::pod::{Owner, Phase};
+use crate::pod::{Owner, Phase, Pod};
 
 /// Which workload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,10 +32,10 @@ pub(super) struct Controlled {
     /// What it selects by: its labels, and the template hash of a ReplicaSet.
     pub(super) selector: Labels,
     /// What its pods are named after.
-    base: PodName,
-    template: Arc<Template>,
+    pub(super) base: PodName,
+    pub(super) template: Arc<Template>,
     first_pod: Option<PodName>,
-    first_container: Option<ContainerId>,
+    pub(super) first_container: Option<ContainerId>,
 }
 
 impl Controlled {
@@ -65,7 +66,18 @@ impl Controlled {
         }
     }
 
-    fn owner_uid(&self) -> &str {
+    /// Whether a change to this pod can mean something to it: its own, one that it selects, or one that may have a name
+    /// that it waits for.
+    pub(super) fn is_concerned_by(&self, pod: &Pod) -> bool {
+        let own = pod
+            .controller
+            .as_ref()
+            .is_some_and(|owner| owner.uid == self.owner_uid());
+        let waits_for_names = matches!(self.kind, Kind::StatefulSet | Kind::StaticPod);
+        own || waits_for_names || selects(&self.selector, &pod.labels)
+    }
+
+    pub(super) fn owner_uid(&self) -> &str {
         self.owners.first().map_or("", |owner| owner.uid.as_str())
     }
 }
@@ -165,117 +177,11 @@ impl World {
             object.shown.pod.controller = owner;
             let target = object.target();
             self.note(Actor::Controller, target, what);
+            self.wake(uid);
         }
     }
 
-    /// A ReplicaSet or a Job: as many active pods as it wants; a terminating one does not count.
-    fn keep_replicas(&mut self, key: &Key, workload: &Controlled, wanted: u32) {
-        let active = self.count(key, workload, Object::is_active);
-        for _ in active..wanted {
-            let name = self.next_name(key);
-            self.make(key, name, None);
-        }
-        if active > wanted {
-            let surplus = usize::try_from(active - wanted).unwrap_or(usize::MAX);
-            for uid in self.expendable(key, workload).into_iter().take(surplus) {
-                self.give_up(&uid);
-            }
-        }
-    }
-
-    /// The order in which a ReplicaSet gives up pods: those that are not ready first, then the youngest.
-    fn expendable(&self, key: &Key, workload: &Controlled) -> Vec<PodUid> {
-        let owned = self.owned(key, workload);
-        let mut active: Vec<&Object> = owned.filter(|object| object.is_active()).collect();
-        active.sort_by_key(|object| (object.shown.ready, std::cmp::Reverse(object.shown.pod.created)));
-        active
-            .into_iter()
-            .map(|object| object.shown.pod.uid.clone())
-            .collect()
-    }
-
-    /// A StatefulSet: one pod for each ordinal, in order, each only once the one before it is ready and the last one of
-    /// its name is gone.
-    fn keep_ordinals(&mut self, key: &Key, workload: &Controlled) {
-        for index in 0..workload.replicas {
-            let name = joined(&workload.base, &index.to_string());
-            match self.pods.get(&key.namespace, &name) {
-                None => {
-                    self.make(key, name, None);
-                    return;
-                }
-                Some(object) if object.shown.pod.phase.is_finished() => {
-                    let uid = object.shown.pod.uid.clone();
-                    self.give_up(&uid);
-                    return;
-                }
-                Some(object) if !object.is_available() => return,
-                Some(_) => {}
-            }
-        }
-        let beyond = |object: &Object| {
-            object.is_owned_by(workload.owner_uid())
-                && ordinal(&workload.base, &object.shown.pod.name)
-                    .is_some_and(|index| index >= workload.replicas)
-        };
-        for uid in self.uids(key, beyond) {
-            self.give_up(&uid);
-        }
-    }
-
-    /// A DaemonSet: one pod for each node; a terminating one still has the node, and of several the oldest stays.
-    fn keep_daemons(&mut self, key: &Key, workload: &Controlled) {
-        let mut on: BTreeMap<NodeName, Vec<&Object>> = BTreeMap::new();
-        for object in self
-            .owned(key, workload)
-            .filter(|object| !object.shown.pod.phase.is_finished())
-        {
-            if let Some(node) = &object.shown.pod.node {
-                on.entry(node.clone()).or_default().push(object);
-            }
-        }
-        let extra = on.values_mut().flat_map(|pods| {
-            pods.sort_by_key(|object| object.shown.pod.created);
-            pods.iter().filter(|object| object.is_active()).skip(1)
-        });
-        let extra: Vec<PodUid> = extra.map(|object| object.shown.pod.uid.clone()).collect();
-        let bare: Vec<NodeName> = self
-            .nodes
-            .iter()
-            .filter(|node| !on.contains_key(node))
-            .cloned()
-            .collect();
-        for uid in extra {
-            self.give_up(&uid);
-        }
-        for node in bare {
-            let name = self.next_name(key);
-            self.make(key, name, Some(node));
-        }
-    }
-
-    /// A static pod: the kubelet shows its containers again, under a new UID.
-    fn keep_mirror(&mut self, key: &Key, workload: &Controlled) {
-        let node = workload
-            .template
-            .node
-            .clone()
-            .or_else(|| self.nodes.first().cloned());
-        let Some(node) = node else { return };
-        let name = joined(&workload.base, node.as_str());
-        if !self.pods.is_taken(&key.namespace, &name) {
-            let id = workload
-                .first_container
-                .clone()
-                .unwrap_or_else(|| self.ids.container());
-            if let Some(workload) = self.workloads.get_mut(key) {
-                workload.first_container = Some(id);
-            }
-            self.make(key, name, Some(node));
-        }
-    }
-
-    fn give_up(&mut self, uid: &PodUid) {
+    pub(super) fn give_up(&mut self, uid: &PodUid) {
         let Some(target) = self.pods.by_uid(uid).map(Object::target) else {
             return;
         };
@@ -290,7 +196,7 @@ impl World {
     }
 
     /// The name asked for, the first time; then the base with five random characters that no pod has.
-    fn next_name(&mut self, key: &Key) -> PodName {
+    pub(super) fn next_name(&mut self, key: &Key) -> PodName {
         let Some(workload) = self.workloads.get_mut(key) else {
             return key.name.clone();
         };
@@ -303,7 +209,7 @@ impl World {
         }
     }
 
-    fn make(&mut self, key: &Key, name: PodName, node: Option<NodeName>) {
+    pub(super) fn make(&mut self, key: &Key, name: PodName, node: Option<NodeName>) {
         let Some(workload) = self.workloads.get_mut(key) else {
             return;
         };
@@ -324,28 +230,21 @@ impl World {
         self.create(made);
     }
 
-    fn owned(&self, key: &Key, workload: &Controlled) -> impl Iterator<Item = &Object> {
+    pub(super) fn owned(&self, key: &Key, workload: &Controlled) -> impl Iterator<Item = &Object> {
         let pods = self.pods.of_namespace(&key.namespace);
         pods.filter(|object| object.is_owned_by(workload.owner_uid()))
     }
 
-    fn count(&self, key: &Key, workload: &Controlled, which: impl Fn(&Object) -> bool) -> u32 {
+    pub(super) fn count(&self, key: &Key, workload: &Controlled, which: impl Fn(&Object) -> bool) -> u32 {
         let owned = self.owned(key, workload);
         u32::try_from(owned.filter(|object| which(object)).count()).unwrap_or(u32::MAX)
     }
 
-    fn uids(&self, key: &Key, which: impl Fn(&Object) -> bool) -> Vec<PodUid> {
+    pub(super) fn uids(&self, key: &Key, which: impl Fn(&Object) -> bool) -> Vec<PodUid> {
         let pods = self
             .pods
             .of_namespace(&key.namespace)
             .filter(|object| which(object));
         pods.map(|object| object.shown.pod.uid.clone()).collect()
     }
-}
-
-/// The ordinal of a StatefulSet's pod, if the name is one of its.
-fn ordinal(base: &PodName, name: &PodName) -> Option<u32> {
-    let (_, index) = name.as_str().rsplit_once('-')?;
-    let index: u32 = index.parse().ok()?;
-    (joined(base, &index.to_string()) == *name).then_some(index)
 }

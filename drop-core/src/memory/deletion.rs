@@ -53,7 +53,7 @@ impl World {
         self.note(by, target.clone(), what);
         if stays {
             self.terminate(&target.uid, deletion.grace_seconds);
-            self.wake(namespace);
+            self.wake(&target.uid);
         } else {
             self.remove(by, &target.uid);
         }

@@ -4,8 +4,8 @@ use falco_event::{ContainerId, PodUid, Timestamp};
 
 use super::agenda::{Task, later};
 use super::history::{Actor, Happened};
+use super::kind::Stop;
 use super::pods::{Object, Status};
-use super::workload::Stop;
 use super::world::World;
 use crate::pod::{Container, Phase};
 use crate::ports::ApiError;
@@ -91,7 +91,7 @@ impl World {
         if object.show_truth() {
             let phase = object.shown.pod.phase;
             self.note(Actor::Kubelet, target.clone(), Happened::Reported(phase));
-            self.wake(&target.namespace);
+            self.wake(uid);
         }
         if self.pods.by_uid(uid).is_some_and(|object| object.truth.stopped) {
             // The pod is the one with this UID, so nothing can refuse it.
@@ -123,6 +123,17 @@ impl World {
         self.note(Actor::Kubelet, target, Happened::Restarted(id.clone()));
         self.schedule(self.delays.report, Task::Report(uid.clone()));
         Ok(id)
+    }
+
+    /// The readiness probe of a running pod changes its mind.
+    pub(super) fn probe(&mut self, uid: &PodUid, ready: bool) -> Result<(), ApiError> {
+        let object = self.pods.by_uid_mut(uid).ok_or(ApiError::NotFound)?;
+        if object.truth.phase != Phase::Running {
+            return Err(ApiError::NotFound);
+        }
+        object.truth.ready = ready;
+        self.schedule(self.delays.report, Task::Report(uid.clone()));
+        Ok(())
     }
 
     /// The containers end by themselves, for good.

@@ -44,23 +44,29 @@ mod faults;
 mod history;
 mod host;
 mod ids;
+mod keeping;
+mod kind;
 mod kubelet;
+mod others;
 mod patch;
 mod pods;
 #[cfg(any(test, feature = "proptest1"))]
 pub mod strategy;
 #[cfg(test)]
 mod tests;
+mod view;
 mod workload;
 mod world;
 
-pub use cluster::{Cluster, Controller};
+pub use cluster::Cluster;
 pub use eviction::Budget;
 pub use faults::{Call, Fault};
 pub use history::{Actor, Entry, Happened};
 pub use host::Records;
+pub use kind::{Kind, Stop};
 pub use pods::PodObject;
-pub use workload::{Kind, Stop, Workload};
+pub use view::Controller;
+pub use workload::Workload;
 pub use world::Delays;
 
 /// `metadata.labels`, or annotations.

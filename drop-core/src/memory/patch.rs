@@ -31,8 +31,8 @@ impl World {
         if labels != object.shown.pod.labels {
             object.shown.pod.labels = labels;
             let target = object.target();
-            self.note(by, target, Happened::Labelled);
-            self.wake(namespace);
+            self.note(by, target.clone(), Happened::Labelled);
+            self.wake(&target.uid);
         }
         Ok(())
     }

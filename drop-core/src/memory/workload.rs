@@ -1,49 +1,12 @@
 //! What a person asks the cluster to run.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use falco_event::{ContainerId, Namespace, NodeName, PodName};
 
 use super::Labels;
-
-/// What keeps the pods of a workload running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Nothing: a pod by itself, which stays gone.
-    Pod,
-    /// A Deployment over a ReplicaSet: a terminating pod is replaced at once, under another name.
-    Deployment,
-    /// A ReplicaSet by itself.
-    ReplicaSet,
-    /// A StatefulSet: a pod is replaced under the same name, once the old one is gone.
-    StatefulSet,
-    /// A DaemonSet: one pod for each node, replaced once the old one is gone.
-    DaemonSet,
-    /// A Job: as many pods as must still succeed.
-    Job,
-    /// A CronJob that has started one Job.
-    CronJob,
-    /// A static pod, which the kubelet runs and only shows to the API server: a deletion makes it show the same
-    /// containers under a new UID.
-    StaticPod,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-/// How a pod's containers stop once their pod is being deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// This long after SIGTERM, or at the end of the grace period if that is sooner.
-    After(Duration),
-    /// Never on SIGTERM: the whole grace period passes.
-    IgnoresSigterm,
-}
+use super::kind::{Kind, Stop};
 
 /// A workload: its controller and the pods it is to keep running.
 ///

@@ -13,8 +13,9 @@ use super::eviction::BudgetState;
 use super::faults::Faults;
 use super::history::{Actor, Entry, Happened};
 use super::ids::Ids;
+use super::kind::Stop;
 use super::pods::{Object, PodObject, Pods, Status};
-use super::workload::{Stop, Template};
+use super::workload::Template;
 use crate::pod::{Owner, Phase, Pod};
 use crate::ports::{Change, Target};
 
@@ -123,14 +124,26 @@ impl World {
         self.agenda.add(later(self.now, after), task);
     }
 
-    /// Lets the controllers of a namespace look at their pods.
-    pub(super) fn wake(&mut self, namespace: &Namespace) {
-        let keys: Vec<Key> = self
+    /// Lets the controllers look that a change to this pod can mean something to.
+    pub(super) fn wake(&mut self, uid: &PodUid) {
+        let keys = self
+            .pods
+            .by_uid(uid)
+            .map(|object| self.concerned(&object.shown.pod));
+        self.reconcile_soon(keys.unwrap_or_default());
+    }
+
+    fn concerned(&self, pod: &Pod) -> Vec<Key> {
+        let near = self
             .workloads
-            .keys()
-            .filter(|key| key.namespace == *namespace)
-            .cloned()
-            .collect();
+            .iter()
+            .filter(|(key, _)| key.namespace == pod.namespace);
+        near.filter(|(_, workload)| workload.is_concerned_by(pod))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    pub(super) fn reconcile_soon(&mut self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
             self.schedule(self.delays.replace, Task::Reconcile(key));
         }
@@ -169,7 +182,7 @@ impl World {
         if taken {
             self.schedule(start, Task::Start(target.uid.clone()));
         }
-        self.wake(&target.namespace);
+        self.wake(&target.uid);
         Some(target.uid)
     }
 
@@ -239,7 +252,8 @@ impl World {
         if let Some(object) = self.pods.remove(uid) {
             self.note(by, object.target(), Happened::Removed);
             self.forget_disruption(&object.shown.pod);
-            self.wake(&object.shown.pod.namespace);
+            let keys = self.concerned(&object.shown.pod);
+            self.reconcile_soon(keys);
         }
     }
 }

@@ -143,6 +143,15 @@ fn exactly(reader: &mut Reader<'_>, root: &Map<'_>, key: &str, want: &'static st
 
 fn metadata(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<(String, Range<usize>)> {
     let metadata = reader.map(yaml, "`metadata`", METADATA)?;
+    for key in ["labels", "annotations"] {
+        for (_, value) in metadata
+            .get(key)
+            .and_then(|map| reader.pairs(map, key))
+            .unwrap_or_default()
+        {
+            reader.text(value, "text");
+        }
+    }
     let name = reader.required(&metadata, "name", "`metadata`")?;
     let text = reader.parsed(
         name,

@@ -57,7 +57,12 @@ impl Display for Document<'_> {
             fields.try_for_each(|(name, of)| writeln!(f, "    {}: {of}", Text(name)))?;
         }
         // each response has its own: the policy's is the most that any of them has
-        let most = policy.responses.iter().map(|response| response.mode).max().unwrap_or_default();
+        let most = policy
+            .responses
+            .iter()
+            .map(|response| response.mode)
+            .max()
+            .unwrap_or_default();
         writeln!(f, "  mode: {}", mode(most))?;
         writeln!(f, "  responses:")?;
         policy.responses.iter().try_for_each(|each| response(f, each))?;

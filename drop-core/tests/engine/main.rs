@@ -1,5 +1,7 @@
 //! The engine on the cluster in memory: one delivery after another, with faults and time in the hands of the test.
 
+#![cfg(test)]
+
 mod faults;
 mod identity;
 mod limits;

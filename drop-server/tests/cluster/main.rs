@@ -3,6 +3,8 @@
 //! Needs `FALCO_DROP_TEST_KUBECONFIG`, a kubeconfig with all rights on a cluster for tests. Each test works in a
 //! namespace of its own and removes what it made.
 
+#![cfg(test)]
+
 mod kubernetes;
 mod programs;
 

@@ -19,11 +19,18 @@ impl Account {
         let name = format!("system:serviceaccount:{}:drop-server", stage.own);
         let mut config = stage::config().await;
         let mut header = |name: &'static str, value: &str| {
-            config.headers.push((HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
+            config.headers.push((
+                HeaderName::from_static(name),
+                HeaderValue::from_str(value).unwrap(),
+            ));
         };
         header("impersonate-user", &name);
         header("impersonate-group", "system:serviceaccounts");
-        Self { client: Client::try_from(config).unwrap(), admin: stage.client.clone(), name }
+        Self {
+            client: Client::try_from(config).unwrap(),
+            admin: stage.client.clone(),
+            name,
+        }
     }
 
     fn pods(&self, namespace: &str) -> Api<DynamicObject> {
@@ -47,13 +54,19 @@ impl Account {
             },
         });
         let api: Api<DynamicObject> = Api::all_with(self.admin.clone(), &reviews);
-        let answer = api.create(&PostParams::default(), &object(&review)).await.unwrap();
+        let answer = api
+            .create(&PostParams::default(), &object(&review))
+            .await
+            .unwrap();
         answer.data["status"]["allowed"].as_bool().unwrap()
     }
 
     /// Roles and admission policies take effect a moment after they are made.
     pub(crate) async fn until_refused(&self, namespace: &str, pod: &str) {
-        let params = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        let params = DeleteParams {
+            dry_run: true,
+            ..DeleteParams::default()
+        };
         until(async || match self.pods(namespace).delete(pod, &params).await {
             Err(error) => error.to_string().contains("ValidatingAdmissionPolicy"),
             Ok(_) => false,
@@ -67,7 +80,11 @@ impl Account {
 
     pub(crate) async fn label(&self, namespace: &str, pod: &str) -> Result<(), String> {
         let patch = json!({ "metadata": { "labels": { "security": "hit" } } });
-        said(self.pods(namespace).patch(pod, &PatchParams::default(), &Patch::Merge(patch)).await)
+        said(
+            self.pods(namespace)
+                .patch(pod, &PatchParams::default(), &Patch::Merge(patch))
+                .await,
+        )
     }
 
     /// Only tried: an eviction that is let through would end the pod.
@@ -76,8 +93,15 @@ impl Account {
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": namespace },
             "deleteOptions": { "dryRun": ["All"] },
         });
-        let params = PostParams { dry_run: true, ..PostParams::default() };
-        said(self.pods(namespace).create_subresource::<_, Value>("eviction", pod, &params, &eviction).await)
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        said(
+            self.pods(namespace)
+                .create_subresource::<_, Value>("eviction", pod, &params, &eviction)
+                .await,
+        )
     }
 }
 

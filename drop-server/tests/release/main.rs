@@ -4,6 +4,14 @@
 //! Needs `FALCO_DROP_TEST_KUBECONFIG`, a kubeconfig with all rights on a cluster for tests, of Kubernetes 1.30 or later.
 //! Each test works in namespaces of its own, gives what is cluster-wide names of its own, and removes all of it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "functions beside the tests fail as tests do"
+)]
+
 mod account;
 mod stage;
 
@@ -47,11 +55,19 @@ async fn an_api_server_with_knative_takes_every_manifest() {
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
 async fn the_account_reads_everywhere_and_acts_where_the_role_is_bound() {
     Stage::with(async |stage| {
-        stage.apply_kinds(&["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"]).await;
+        stage
+            .apply_kinds(&["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"])
+            .await;
         let (open, closed) = (stage.namespace(json!({})).await, stage.namespace(json!({})).await);
         stage.bind_role_to_act(&open).await;
         let account = Account::of(stage).await;
-        for (verb, resource) in [("get", "pods"), ("list", "pods"), ("get", "replicasets.apps"), ("list", "replicasets.apps"), ("get", "jobs.batch")] {
+        for (verb, resource) in [
+            ("get", "pods"),
+            ("list", "pods"),
+            ("get", "replicasets.apps"),
+            ("list", "replicasets.apps"),
+            ("get", "jobs.batch"),
+        ] {
             assert!(account.may(verb, resource, &closed).await, "{verb} {resource}");
         }
         assert!(account.may("get", "namespaces", "").await);
@@ -60,7 +76,14 @@ async fn the_account_reads_everywhere_and_acts_where_the_role_is_bound() {
             assert!(account.may(verb, resource, &open).await, "{verb} {resource}");
             assert!(!account.may(verb, resource, &closed).await, "{verb} {resource}");
         }
-        let never = [("get", "secrets"), ("create", "pods"), ("create", "pods/exec"), ("get", "pods/log"), ("deletecollection", "pods"), ("delete", "deployments.apps")];
+        let never = [
+            ("get", "secrets"),
+            ("create", "pods"),
+            ("create", "pods/exec"),
+            ("get", "pods/log"),
+            ("deletecollection", "pods"),
+            ("delete", "deployments.apps"),
+        ];
         for (verb, resource) in never {
             assert!(!account.may(verb, resource, &open).await, "{verb} {resource}");
         }
@@ -72,7 +95,14 @@ async fn the_account_reads_everywhere_and_acts_where_the_role_is_bound() {
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
 async fn protected_namespaces_are_out_of_the_accounts_reach_whatever_it_may() {
     Stage::with(async |stage| {
-        let kinds = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+        let kinds = [
+            "Namespace",
+            "ServiceAccount",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+        ];
         stage.apply_kinds(&kinds).await;
         let open = stage.namespace(json!({"falco-drop.dev/protect": "no"})).await;
         let labelled = stage.namespace(json!({"falco-drop.dev/protect": "true"})).await;
@@ -83,7 +113,10 @@ async fn protected_namespaces_are_out_of_the_accounts_reach_whatever_it_may() {
         }
         let account = Account::of(stage).await;
         account.until_refused(&labelled, "offender").await;
-        for (namespace, why) in [(&labelled, "labelled falco-drop.dev/protect=true"), (&own, "may not touch pods in this namespace")] {
+        for (namespace, why) in [
+            (&labelled, "labelled falco-drop.dev/protect=true"),
+            (&own, "may not touch pods in this namespace"),
+        ] {
             for refused in [
                 account.delete(namespace, "offender").await,
                 account.label(namespace, "offender").await,

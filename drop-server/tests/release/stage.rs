@@ -25,16 +25,23 @@ pub(crate) struct Stage {
 
 /// The cluster for tests, and never another one.
 pub(crate) async fn config() -> Config {
-    let path = std::env::var("FALCO_DROP_TEST_KUBECONFIG").expect("FALCO_DROP_TEST_KUBECONFIG names a kubeconfig");
+    let path =
+        std::env::var("FALCO_DROP_TEST_KUBECONFIG").expect("FALCO_DROP_TEST_KUBECONFIG names a kubeconfig");
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap()
 }
 
 impl Stage {
     /// Runs a test on a stage of its own, and removes what it made, also where it failed.
     pub(crate) async fn with(test: impl AsyncFnOnce(&Self)) {
         let client = Client::try_from(config().await).unwrap();
-        let mut stage = Self { client, own: String::new(), made: RefCell::default() };
+        let mut stage = Self {
+            client,
+            own: String::new(),
+            made: RefCell::default(),
+        };
         stage.own = stage.namespace(json!({})).await;
         let ended = AssertUnwindSafe(test(&stage)).catch_unwind().await;
         stage.strike().await;
@@ -55,7 +62,10 @@ impl Stage {
     pub(crate) async fn namespace(&self, labels: Value) -> String {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &core("Namespace", "namespaces"));
         let wanted = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "generateName": "falco-drop-test-", "labels": labels } });
-        let made = api.create(&PostParams::default(), &object(&wanted)).await.unwrap();
+        let made = api
+            .create(&PostParams::default(), &object(&wanted))
+            .await
+            .unwrap();
         let name = made.metadata.name.unwrap();
         self.made.borrow_mut().push((api, name.clone()));
         name
@@ -66,8 +76,14 @@ impl Stage {
         let release = Path::new(env!("CARGO_MANIFEST_DIR")).join("../release");
         let mut all = Vec::new();
         for folder in folders {
-            let listed: Value = parse(&std::fs::read_to_string(release.join(folder).join("kustomization.yaml")).unwrap());
-            for name in listed["resources"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()) {
+            let listed: Value =
+                parse(&std::fs::read_to_string(release.join(folder).join("kustomization.yaml")).unwrap());
+            for name in listed["resources"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|name| name.as_str().unwrap())
+            {
                 if let Ok(text) = std::fs::read_to_string(release.join(folder).join(name)) {
                     all.extend(self.renamed(&text).split("\n---\n").map(parse));
                 }
@@ -78,13 +94,18 @@ impl Stage {
 
     /// Labels such as `falco-drop.dev/protect` keep their names.
     fn renamed(&self, text: &str) -> String {
-        text.replace("falco-drop.dev", "\u{1}").replace("falco-drop", &self.own).replace('\u{1}', "falco-drop.dev")
+        text.replace("falco-drop.dev", "\u{1}")
+            .replace("falco-drop", &self.own)
+            .replace('\u{1}', "falco-drop.dev")
     }
 
     /// Applies an object with strict validation; those of the kinds in `dry` are checked to the end, but not stored.
     pub(crate) async fn apply(&self, manifest: &Value, dry: &[&str]) {
         let api = self.api(manifest).await;
-        let (kind, name) = (manifest["kind"].as_str().unwrap(), manifest["metadata"]["name"].as_str().unwrap());
+        let (kind, name) = (
+            manifest["kind"].as_str().unwrap(),
+            manifest["metadata"]["name"].as_str().unwrap(),
+        );
         let mut params = PatchParams::apply(MANAGER).force().validation_strict();
         params.dry_run = dry.contains(&kind);
         let applied = api.patch(name, &params, &Patch::Apply(manifest)).await;
@@ -108,10 +129,14 @@ impl Stage {
         let version = manifest["apiVersion"].as_str().unwrap();
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let kind = GroupVersionKind::gvk(group, version, manifest["kind"].as_str().unwrap());
-        let (resource, capabilities) = discovery::pinned_kind(&self.client, &kind).await.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+        let (resource, capabilities) = discovery::pinned_kind(&self.client, &kind)
+            .await
+            .unwrap_or_else(|error| panic!("{kind:?}: {error}"));
         match (capabilities.scope, manifest["metadata"]["namespace"].as_str()) {
             (Scope::Cluster, None) => Api::all_with(self.client.clone(), &resource),
-            (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            (Scope::Namespaced, Some(namespace)) => {
+                Api::namespaced_with(self.client.clone(), namespace, &resource)
+            }
             (_, namespace) => panic!("{kind:?} in {namespace:?}"),
         }
     }
@@ -125,23 +150,41 @@ impl Stage {
 
     /// Knative's custom resource definitions, if the cluster has none.
     pub(crate) async fn define(&self, folder: &Path) {
-        let crds = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"), "customresourcedefinitions");
+        let crds = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+            "customresourcedefinitions",
+        );
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &crds);
-        if api.get_opt("brokers.eventing.knative.dev").await.unwrap().is_some() {
+        if api
+            .get_opt("brokers.eventing.knative.dev")
+            .await
+            .unwrap()
+            .is_some()
+        {
             return;
         }
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let definition = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-            for definition in definition.split("\n---\n").map(parse).filter(|definition| definition["kind"] == "CustomResourceDefinition") {
+            for definition in definition
+                .split("\n---\n")
+                .map(parse)
+                .filter(|definition| definition["kind"] == "CustomResourceDefinition")
+            {
                 self.apply(&definition, &[]).await;
                 names.push(definition["metadata"]["name"].as_str().unwrap().to_owned());
             }
         }
         for name in names {
             let established = |found: &DynamicObject| {
-                let conditions = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+                let conditions = found.data["status"]["conditions"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default();
+                conditions
+                    .iter()
+                    .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
             };
             until(async || established(&api.get(&name).await.unwrap())).await;
         }
@@ -173,7 +216,11 @@ impl Stage {
             },
         });
         // The namespace's service account is made a moment after it.
-        let accounts: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &core("ServiceAccount", "serviceaccounts"));
+        let accounts: Api<DynamicObject> = Api::namespaced_with(
+            self.client.clone(),
+            namespace,
+            &core("ServiceAccount", "serviceaccounts"),
+        );
         until(async || accounts.get_opt("default").await.unwrap().is_some()).await;
         self.apply(&pod, &[]).await;
     }

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use drop_core::policy::{Policies, Source};
+
 use crate::{between, files, read, root};
 
 /// Every document: those of the root, and the book's pages.
 fn documents() -> Vec<PathBuf> {
-    let mut all: Vec<_> = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut all: Vec<_> = std::fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     all.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     all.extend(files(&root().join("docs/src"), ".md"));
     all
@@ -32,11 +37,16 @@ fn links(text: &str) -> Vec<String> {
 /// A heading's anchor, as mdBook and GitHub make it.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase().replace(' ', "-");
-    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_')
+        .collect()
 }
 
 fn anchors(text: &str) -> BTreeSet<String> {
-    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+    text.lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
 }
 
 #[test]
@@ -45,11 +55,19 @@ fn every_link_leads_somewhere() {
         let text = std::fs::read_to_string(&document).unwrap();
         for link in links(&text).into_iter().filter(|link| !link.starts_with("http")) {
             let (path, heading) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
+            let target = if path.is_empty() {
+                document.clone()
+            } else {
+                document.parent().unwrap().join(path)
+            };
             assert!(target.exists(), "{}: `{link}`", document.display());
             if !heading.is_empty() {
                 let there = anchors(&std::fs::read_to_string(&target).unwrap());
-                assert!(there.contains(heading), "{}: `{link}`, there are {there:?}", document.display());
+                assert!(
+                    there.contains(heading),
+                    "{}: `{link}`, there are {there:?}",
+                    document.display()
+                );
             }
         }
     }
@@ -60,7 +78,9 @@ fn every_page_of_the_book_is_in_its_summary_once() {
     let mut listed = links(&read("docs/src/SUMMARY.md"));
     listed.sort();
     let pages = files(&root().join("docs/src"), ".md");
-    let names = pages.iter().map(|page| page.file_name().unwrap().to_str().unwrap().to_owned());
+    let names = pages
+        .iter()
+        .map(|page| page.file_name().unwrap().to_str().unwrap().to_owned());
     let there: Vec<_> = names.filter(|name| name != "SUMMARY.md").collect();
     assert_eq!(listed, there);
 }
@@ -71,9 +91,14 @@ fn the_map_of_the_readme_has_every_folder() {
     let rows = between(&readme, "| folder | holds |", "\n\n").lines().skip(2);
     let mapped: Vec<_> = rows.map(|row| between(row, "| `", "` |").to_owned()).collect();
     let manifest = read("Cargo.toml");
-    let members = between(&manifest, "members = [", "]").split(',').map(|member| member.trim().trim_matches('"'));
+    let members = between(&manifest, "members = [", "]")
+        .split(',')
+        .map(|member| member.trim().trim_matches('"'));
     for member in members.chain(["release", "docs"]) {
-        assert!(mapped.iter().any(|folder| folder == member), "{member} is not in the map");
+        assert!(
+            mapped.iter().any(|folder| folder == member),
+            "{member} is not in the map"
+        );
     }
     for folder in mapped {
         assert!(root().join(&folder).is_dir(), "{folder}");
@@ -84,7 +109,10 @@ fn the_map_of_the_readme_has_every_folder() {
 fn the_first_commands_of_the_readme_are_run_by_ci() {
     let readme = read("README.md");
     let script = read(".ci/run");
-    let commands: Vec<_> = between(&readme, "```sh\n", "\n```").lines().map(str::to_owned).collect();
+    let commands: Vec<_> = between(&readme, "```sh\n", "\n```")
+        .lines()
+        .map(str::to_owned)
+        .collect();
     assert_eq!(commands.len(), 2);
     for command in commands {
         assert!(script.contains(&command), "`{command}` is not in .ci/run");
@@ -94,21 +122,56 @@ fn the_first_commands_of_the_readme_are_run_by_ci() {
 /// In `ARCHITECTURE.md` each invariant names what holds it: a test, a lint, or a step of CI.
 #[test]
 fn what_holds_an_invariant_exists() {
-    let sources: Vec<_> = files(&root(), ".rs").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    let settings: String = ["Cargo.toml", "clippy.toml", "drop-core/clippy.toml", ".ci/run", "deny.toml"].map(read).concat();
+    let sources: Vec<_> = files(&root(), ".rs")
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let settings: String = ["Cargo.toml", ".ci/run", "deny.toml"].map(read).concat();
     let exists = |name: &str| {
-        sources.iter().any(|text| text.contains(&format!("fn {name}("))) || settings.split([' ', '\n', '"', '(', '=', '{']).any(|word| word == name)
+        sources.iter().any(|text| text.contains(&format!("fn {name}(")))
+            || settings
+                .split([' ', '\n', '"', '(', '=', '{'])
+                .any(|word| word == name)
     };
     let text = read("ARCHITECTURE.md");
-    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line[2..].starts_with(|c: char| c.is_ascii_digit())).collect();
+    let is_row = |line: &&str| {
+        line.strip_prefix("| ")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let rows: Vec<_> = text.lines().filter(is_row).collect();
     assert!(rows.len() >= 10, "{rows:?}");
     for (row, number) in rows.iter().zip(1..) {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
-        assert_eq!((cells.len(), cells[0].trim()), (3, number.to_string().as_str()), "{row}");
+        assert_eq!(
+            (cells.len(), cells[0].trim()),
+            (3, number.to_string().as_str()),
+            "{row}"
+        );
         let names: Vec<_> = cells[2].split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "nothing holds: {row}");
         for name in names {
             assert!(exists(name), "there is no `{name}`: {row}");
         }
     }
+}
+
+/// Whole policies, as a person would copy them.
+#[test]
+fn every_policy_in_the_documents_is_one() {
+    let mut count = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let blocks = text
+            .split("```yaml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("\n```").next());
+        for text in blocks.filter(|block| block.contains("kind: DropPolicy")) {
+            let name = document.to_str().unwrap();
+            if let Err(wrong) = Policies::parse(&[Source { name, text }]) {
+                panic!("{wrong}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count}");
 }

@@ -1,5 +1,12 @@
 //! What holds across the crates: the arrows between them, the documents, the recipes, the manifests.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "functions beside the tests fail as tests do"
+)]
+
 mod arrows;
 mod documents;
 mod manifests;
@@ -9,7 +16,10 @@ use std::path::{Path, PathBuf};
 
 /// The repository's root.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 /// A text of the repository.
@@ -37,5 +47,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 /// The text between two marks.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no `{from}`"));
-    rest.split_once(to).unwrap_or_else(|| panic!("no `{to}` after `{from}`")).0
+    rest.split_once(to)
+        .unwrap_or_else(|| panic!("no `{to}` after `{from}`"))
+        .0
 }

@@ -5,15 +5,27 @@ use std::collections::BTreeSet;
 use crate::{between, read, root};
 
 fn steps() -> BTreeSet<String> {
-    between(&read(".ci/run"), "\nsteps=(", ")").split_whitespace().map(str::to_owned).collect()
+    between(&read(".ci/run"), "\nsteps=(", ")")
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The recipes with their one command.
 fn recipes() -> Vec<(String, String)> {
     let text = read("justfile");
     let lines: Vec<_> = text.lines().collect();
-    let heads = lines.windows(2).filter(|pair| pair[1].starts_with("    ") && pair[0].ends_with(':'));
-    heads.map(|pair| (pair[0].trim_end_matches(':').to_owned(), pair[1].trim().to_owned())).collect()
+    let heads = lines
+        .windows(2)
+        .filter(|pair| pair[1].starts_with("    ") && pair[0].ends_with(':'));
+    heads
+        .map(|pair| {
+            (
+                pair[0].trim_end_matches(':').to_owned(),
+                pair[1].trim().to_owned(),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -36,8 +48,16 @@ fn each_step_of_ci_is_a_function_of_the_script() {
 
 #[test]
 fn contributing_names_every_recipe_and_no_other() {
-    let named: BTreeSet<_> = read("CONTRIBUTING.md").split("`just ").skip(1).map(|rest| rest.split('`').next().unwrap().to_owned()).collect();
-    let there: BTreeSet<_> = recipes().into_iter().map(|(name, _)| name).filter(|name| name != "default").collect();
+    let named: BTreeSet<_> = read("CONTRIBUTING.md")
+        .split("`just ")
+        .skip(1)
+        .map(|rest| rest.split('`').next().unwrap().to_owned())
+        .collect();
+    let there: BTreeSet<_> = recipes()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| name != "default")
+        .collect();
     assert_eq!(named, there);
 }
 
@@ -47,7 +67,10 @@ fn contributing_names_every_recipe_and_no_other() {
 fn scripts_can_be_run() {
     use std::os::unix::fs::PermissionsExt;
     for script in [".ci/run", ".ci/ran", "release/generate"] {
-        let mode = std::fs::metadata(root().join(script)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(root().join(script))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o111, 0o111, "{script}");
     }
 }

@@ -156,7 +156,7 @@ pub(super) fn is_allowed(character: char) -> bool {
     !character.is_control() && !matches!(code, 0xFDD0..=0xFDEF) && code & 0xFFFE != 0xFFFE
 }
 
-fn is_uri_reference(text: &str) -> bool {
+pub(super) fn is_uri_reference(text: &str) -> bool {
     let bytes = text.as_bytes();
     let escaped = |at: usize| {
         bytes

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, is_allowed};
 use super::refusal::Refusal;
 
 const PREFIX: &str = "ce-";
@@ -27,6 +27,12 @@ pub(super) fn attributes(headers: &HeaderMap, content_type: Option<String>) -> R
         attributes.add("datacontenttype", content_type)?;
     }
     Ok(attributes)
+}
+
+/// Whether a value that is written into a header as it stands, which is what Knative does, is a value when it is read.
+pub(super) fn carries(value: &str) -> bool {
+    let read = String::from_utf8(percent_decoded(&unquoted(value.as_bytes())));
+    read.is_ok_and(|text| text.chars().all(is_allowed))
 }
 
 /// Quotes, then percent-encoding, as the HTTP binding wants (3.1.3.2). Knative sends neither, but raw blanks and raw

@@ -1,15 +1,21 @@
 //! From an alert to an event in structured mode.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::attributes::is_allowed;
+use super::attributes::{is_allowed, is_uri_reference};
+use super::header::carries;
 use super::overrides::Overrides;
+use super::refusal::Refusal;
 use super::{RECORDED_TIME, SOURCE, TYPE};
 use crate::alert::Alert;
+use crate::excerpt::excerpt;
+use crate::names::{Namespace, PodName};
 
 /// Writes alerts as CloudEvents in structured mode.
 ///
@@ -44,6 +50,21 @@ impl Default for Sender {
 }
 
 impl Sender {
+    /// Events from another source than [`SOURCE`].
+    ///
+    /// # Errors
+    /// It is empty, or not a URI reference (RFC 3986).
+    pub fn with_source(self, source: &str) -> Result<Self, Refusal> {
+        if source.is_empty() || !is_uri_reference(source) {
+            let why = format!("`{}`: expected a URI reference (RFC 3986)", excerpt(source));
+            return Err(Refusal::invalid("source", why));
+        }
+        Ok(Self {
+            source: source.to_owned(),
+            ..self
+        })
+    }
+
     /// Events with these extensions set over their own.
     #[must_use]
     pub fn with_overrides(self, overrides: Overrides) -> Self {
@@ -59,13 +80,13 @@ impl Sender {
         let bytes = alert.as_bytes();
         let mut event = Json(Vec::with_capacity(bytes.len() + 640));
         event.0.extend_from_slice(b"{\"specversion\":\"1.0\"");
-        event.plain("id", &alert.id().to_string());
+        event.plain("id", format_args!("{}", alert.id()));
         event.member("source", &self.source);
-        event.plain("type", TYPE);
-        event.plain("time", &format!("{:.9}", alert.time()));
-        event.plain("datacontenttype", "application/json");
-        if let Some(subject) = subject(alert) {
-            event.plain("subject", &subject);
+        event.plain("type", format_args!("{TYPE}"));
+        event.plain("time", format_args!("{:.9}", alert.time()));
+        event.plain("datacontenttype", format_args!("application/json"));
+        if let Some((namespace, pod)) = pod(alert) {
+            event.plain("subject", format_args!("{namespace}/{pod}"));
         }
         for (name, value) in extensions(alert)
             .into_iter()
@@ -74,7 +95,7 @@ impl Sender {
             event.member(name, &value);
         }
         if !self.overrides.has(RECORDED_TIME) {
-            event.plain(RECORDED_TIME, &received.to_string());
+            event.plain(RECORDED_TIME, format_args!("{received}"));
         }
         for (name, value) in self.overrides.iter() {
             event.member(name, value);
@@ -86,24 +107,23 @@ impl Sender {
 
 /// `namespace/pod`, where both are known.
 pub(super) fn subject(alert: &Alert) -> Option<String> {
+    pod(alert).map(|(namespace, pod)| format!("{namespace}/{pod}"))
+}
+
+fn pod(alert: &Alert) -> Option<(&Namespace, &PodName)> {
     let offender = alert.offender();
-    Some(format!(
-        "{}/{}",
-        offender.namespace.as_ref()?,
-        offender.pod.as_ref()?
-    ))
+    offender.namespace.as_ref().zip(offender.pod.as_ref())
 }
 
 /// The extensions of an alert, without those that would be empty.
 pub(super) fn extensions(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
     let offender = alert.offender();
-    let tags = alert.tags().collect::<Vec<_>>().join(",");
     let mut extensions = vec![
         ("rule", clean(alert.rule())),
         ("priority", Cow::Borrowed(alert.priority().as_str())),
         ("eventsource", clean(alert.source().unwrap_or("syscall"))),
         ("hostname", clean(alert.hostname().unwrap_or_default())),
-        ("tags", Cow::Owned(clean(&tags).into_owned())),
+        ("tags", Cow::Owned(tags(alert))),
         (
             "namespace",
             Cow::Borrowed(offender.namespace.as_ref().map_or("", |name| name.as_str())),
@@ -117,12 +137,33 @@ pub(super) fn extensions(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
     extensions
 }
 
-/// A Broker cannot write a control character into a header, and the specification allows none.
+fn tags(alert: &Alert) -> String {
+    let mut tags = String::with_capacity(TAGS);
+    for tag in alert.tags() {
+        if !tags.is_empty() {
+            tags.push(',');
+        }
+        tags.push_str(&clean(tag));
+    }
+    tags
+}
+
+/// Room for the tags of a usual alert.
+const TAGS: usize = 128;
+
+/// A Broker cannot write a control character into a header, and the specification allows none. A `%` that Knative
+/// would write as it stands, and receivers would take for an escape of such a character or of no text at all, would
+/// cost the whole event, so there it is left out too.
 fn clean(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_allowed) {
+    let allowed: Cow<'_, str> = if text.chars().all(is_allowed) {
         text.into()
     } else {
         text.chars().filter(|c| is_allowed(*c)).collect()
+    };
+    if allowed.contains('%') && !carries(&allowed) {
+        allowed.replace('%', "").into()
+    } else {
+        allowed
     }
 }
 
@@ -137,10 +178,13 @@ impl Json {
     }
 
     /// A member whose text needs no escapes.
-    fn plain(&mut self, name: &str, text: &str) {
+    fn plain(&mut self, name: &str, text: fmt::Arguments<'_>) {
         self.name(name);
         self.0.push(b'"');
-        self.0.extend_from_slice(text.as_bytes());
+        match text.as_str() {
+            Some(text) => self.0.extend_from_slice(text.as_bytes()),
+            None => write!(self.0, "{text}").unwrap_or_default(),
+        }
         self.0.push(b'"');
     }
 
@@ -149,7 +193,7 @@ impl Json {
             .bytes()
             .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
         {
-            return self.plain(name, text);
+            return self.plain(name, format_args!("{text}"));
         }
         self.name(name);
         self.0
@@ -161,7 +205,7 @@ impl Json {
             self.name("data");
             self.0.extend_from_slice(bytes);
         } else {
-            self.plain("data_base64", &STANDARD.encode(bytes));
+            self.plain("data_base64", format_args!("{}", STANDARD.encode(bytes)));
         }
         self.0.push(b'}');
     }

@@ -235,26 +235,35 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many bytes from the start are neither a quote, a backslash nor a control character. Long strings are stepped
-/// through in blocks, in which the compiler compares all bytes at once; the last steps are of eight bytes and of one.
+/// How many bytes from the start are neither a quote, a backslash nor a control character. Most strings are short and
+/// end in the first words. Long ones are stepped through in blocks, in which the compiler compares all bytes at once.
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let ends = |block: &[u8; 32]| {
+    let head = plain_words(bytes.get(..HEAD).unwrap_or(bytes));
+    if head < HEAD {
+        return head;
+    }
+    let (blocks, _) = bytes.get(HEAD..).unwrap_or_default().as_chunks::<BLOCK>();
+    let ends = |block: &[u8; BLOCK]| {
         block
             .iter()
             .fold(0, |ends, byte| ends | u8::from(ends_plain(*byte)))
     };
-    let blocks = blocks.iter().take_while(|block| ends(block) == 0);
-    let start = blocks.count() * 32;
-    let (words, rest) = bytes.get(start..).unwrap_or_default().as_chunks::<8>();
+    let start = HEAD + blocks.iter().take_while(|block| ends(block) == 0).count() * BLOCK;
+    start + plain_words(bytes.get(start..).unwrap_or_default())
+}
+
+const HEAD: usize = 24;
+const BLOCK: usize = 32;
+
+fn plain_words(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let stops = stops(u64::from_le_bytes(*word));
         if stops != 0 {
-            return start + index * 8 + stops.trailing_zeros() as usize / 8;
+            return index * 8 + stops.trailing_zeros() as usize / 8;
         }
     }
-    start
-        + words.len() * 8
+    words.len() * 8
         + rest
             .iter()
             .position(|byte| ends_plain(*byte))

@@ -27,10 +27,13 @@ pub fn alert_of() -> impl Strategy<Value = (Offender, Alert)> {
 }
 
 /// The text of an alert. Offender: as [`offender`] says. Rule: half one of Falco's, half any text. Priority: any of
-/// the eight, as Falco's word, in another case or as a number. Time: 2020 to 2030 in nanoseconds, as Falco, as
-/// falcosidekick, as Python or as gRPC spells it. The optional members are there in three of four, else absent, null
-/// or empty. Zero to eight other output fields with Falco's or any name and any value. Members in Falco's order, in
-/// the order before Falco 0.39, or any; members that are not Falco's in one of four.
+/// the eight, as Falco's word in two of four, in lower case, or as a number. Time: 2020 to 2030 in nanoseconds, a
+/// quarter each as Falco, as falcosidekick, as Python (in microseconds) and as gRPC spells it. Source: one of
+/// `syscall`, `syscalls`, empty, null and absent; where the offender has no node, in one of two a plugin's. Hostname:
+/// the node, else absent. Output, message and tags are there in three of four, else absent, null or empty. Zero to
+/// seven output fields besides the offender's, with Falco's name in four of six and any value; a name may come twice.
+/// Members in Falco's order, in the order before Falco 0.39, or turned, a third each; members that are not Falco's in
+/// one of four.
 pub fn alert_text() -> impl Strategy<Value = String> {
     offender().prop_flat_map(|offender| alert_text_of(&offender))
 }

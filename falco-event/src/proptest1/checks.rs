@@ -178,5 +178,26 @@ pub fn sent(alert: &Alert) -> Check {
         back.says_same(alert) && back.id() == alert.id(),
         "not the same through an event",
         alert,
+    )?;
+    let json = serde_json::to_vec(&event).map_err(|error| format!("the SDK in structured mode: {error}"))?;
+    relayed(alert, &headers, &json)?;
+    let request = http::Request::<Option<Vec<u8>>>::try_from(event)
+        .map_err(|error| format!("the SDK in binary mode: {error}"))?;
+    relayed(
+        alert,
+        request.headers(),
+        request.body().as_deref().unwrap_or_default(),
+    )
+}
+
+/// What the SDK made of the alert's event is received, and says the same.
+#[cfg(feature = "cloudevents")]
+fn relayed(alert: &Alert, headers: &http::HeaderMap, body: &[u8]) -> Check {
+    let received = crate::cloudevents::receive(headers, body)
+        .map_err(|refusal| format!("relayed: {refusal}: {alert:?}"))?;
+    check(
+        received.alert.says_same(alert) && received.alert.id() == alert.id(),
+        "not the same when relayed",
+        alert,
     )
 }

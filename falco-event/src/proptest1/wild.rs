@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-/// Any JSON as text, blanks between: scalars in half of all places, arrays and objects to a depth of 8. Numbers go
-/// beyond all machine types; of strings one in four has escapes, half surrogate pairs too.
+/// Any JSON as text, with blanks between: scalars, and arrays and objects to a depth of 8, of about 64 values. Numbers
+/// go beyond all machine types; of strings one in four is spelled with escapes, half surrogate pairs too.
 pub fn json() -> impl Strategy<Value = String> {
     scalar().prop_recursive(8, 64, 8, |inner| {
         prop_oneof![
@@ -27,8 +27,8 @@ fn object(members: &[(String, &'static str, String)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// Bodies of a request: one in three any bytes; one in three JSON documents and newlines one after the other; one in
-/// three pieces of alerts with bytes changed, cut out and put in.
+/// Bodies of a request, a third each: any bytes; none to three JSON documents, one after the other; pieces of alerts in
+/// any order with other bytes between.
 pub fn body() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(PIECES.to_vec()).prop_map(|piece| piece.as_bytes().to_vec());
     let noise = prop::collection::vec(any::<u8>(), 0..3);

@@ -7,26 +7,28 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Serves the other end of the returned stream with a service that reads the body and answers 200.
+async fn take(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let _ = request.into_body().collect().await;
+    Ok(Response::default())
+}
+
+/// Serves the other end of the returned stream.
 fn client() -> (DuplexStream, GracefulShutdown) {
     let (client, server) = duplex(1 << 16);
     let graceful = GracefulShutdown::new();
-    let service = service_fn(|request: Request<Incoming>| async {
-        let _ = request.into_body().collect().await;
-        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-    });
+    let service = service_fn(take);
     tokio::spawn(connection(TokioIo::new(server), service, graceful.watcher()));
     (client, graceful)
 }
 
-async fn read_to_end(client: &mut DuplexStream) -> String {
+async fn read_to_end(client: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).await.unwrap();
     text
 }
 
 /// Reads until the text has come; more than it is kept.
-async fn read_until(client: &mut DuplexStream, end: &str) -> String {
+async fn read_until(client: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut text = String::new();
     while !text.contains(end) {
         let mut buffer = [0; 1024];
@@ -117,4 +119,61 @@ async fn a_drain_finishes_the_request_in_flight_and_closes() {
     let answer = read_to_end(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     drained.await.unwrap();
+}
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn a_connection_over_the_limit_waits_until_another_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = accept(
+        listener,
+        1,
+        service_fn(take),
+        std::future::pending(),
+        Duration::ZERO,
+    );
+    let accepting = tokio::spawn(accepting);
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(POST).await.unwrap();
+    read_until(&mut first, "\r\n\r\n").await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(POST).await.unwrap();
+    for _ in 0..5 {
+        first.write_all(POST).await.unwrap();
+        read_until(&mut first, "\r\n\r\n").await;
+    }
+    let none = second.try_read(&mut [0; 1]).unwrap_err();
+    assert_eq!(none.kind(), std::io::ErrorKind::WouldBlock);
+    drop(first);
+    assert!(
+        read_until(&mut second, "\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    accepting.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (drain, drained) = tokio::sync::oneshot::channel::<()>();
+    let until = async { drop(drained.await) };
+    let accepting = tokio::spawn(accept(
+        listener,
+        1,
+        service_fn(take),
+        until,
+        Duration::from_millis(20),
+    ));
+    client
+        .write_all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        .await
+        .unwrap();
+    read_until(&mut client, "100 Continue\r\n\r\n").await;
+    drop(drain);
+    accepting.await.unwrap();
+    assert_eq!(read_to_end(&mut client).await, "");
 }

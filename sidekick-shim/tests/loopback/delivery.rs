@@ -1,6 +1,7 @@
 //! From a request of Falco's to the sink, over real sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::{ALERT, Does, Falco, Got, Mind, Running, Sink, Tries, alert, serve_one, status};
 use sidekick_shim::{Answer, Ended};
@@ -123,11 +124,23 @@ async fn a_sink_that_closes_without_an_answer_is_tried_again() {
 
 #[tokio::test]
 async fn what_the_sink_asks_for_is_read() {
-    let (first, got) = first_then_good(Does::Later(503, "1"), &[]).await;
-    let Answer::Status { retry_after, .. } = first else {
-        panic!("{first}")
-    };
-    assert_eq!((retry_after.unwrap().as_secs(), got.len()), (1, 2));
+    let sink = Sink::start(|_| Does::Later(503, "9")).await;
+    let (tries, mut seen) = Tries::new();
+    let shim = Running::start(&sink.url(), &[], tries).await;
+    Falco::connect(shim.address).await.post(ALERT).await;
+    let (_, answer) = seen.recv().await.unwrap();
+    let (status, retry_after) = (
+        http::StatusCode::SERVICE_UNAVAILABLE,
+        Some(Duration::from_secs(9)),
+    );
+    assert_eq!(
+        answer,
+        Answer::Status {
+            status,
+            retry_after,
+            body: bytes::Bytes::new()
+        }
+    );
 }
 
 #[tokio::test]
@@ -161,8 +174,8 @@ async fn both_sides_keep_their_connections() {
         assert_eq!(status(&falco.post(&alert(&number.to_string())).await), "200");
         assert_eq!(sink.next().await.rule(), number.to_string());
     }
-    // The next alert can find the kept connection not yet given back, so it is not always one.
-    assert!(sink.connections() <= 3, "{}", sink.connections());
+    // An alert can find the kept connection not yet given back, so it is not always one.
+    assert!(sink.connections() <= 8, "{}", sink.connections());
 }
 
 #[tokio::test]
