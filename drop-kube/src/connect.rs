@@ -17,7 +17,8 @@ const USER_AGENT: &str = concat!("falco-drop/", env!("CARGO_PKG_VERSION"));
 
 /// Which API server, and as whom.
 ///
-/// With neither set: `KUBECONFIG` or `~/.kube/config` if there is one, else the service account in the cluster.
+/// With neither set: the kubeconfig that `KUBECONFIG` names, which then must be readable; else `~/.kube/config` if there
+/// is one, else the service account in the cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Connect {
     /// A kubeconfig to read instead of `KUBECONFIG`.
@@ -95,6 +96,11 @@ async fn config(connect: &Connect) -> Result<Config, ConnectError> {
             Config::from_kubeconfig(&options)
                 .await
                 .map_err(|error| ConnectError::new(what(), &error))
+        }
+        // A kubeconfig that was named and cannot be read must not become the account of another cluster.
+        (None, None) if std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty()) => {
+            let config = Config::from_kubeconfig(&options).await;
+            config.map_err(|error| ConnectError::new("the kubeconfig that `KUBECONFIG` names", &error))
         }
         (None, None) => {
             let found = Config::infer().await;

@@ -28,8 +28,8 @@ const LIST: Duration = Duration::from_secs(300);
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after *forbidden*: a person has to mend that.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(15);
+/// The pause after *forbidden*: a person has to mend that, and each look costs a list.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The watch of one scope.
 pub(crate) struct Watch<'a> {
