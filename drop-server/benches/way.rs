@@ -29,7 +29,7 @@ use drop_core::ports::{Change, Journal, PodApi, Target};
 use drop_core::record::Record;
 use drop_kube::testing::ApiServer;
 use drop_kube::{KubePods, Settings};
-use drop_server::{Host, Store, SystemClock, serve};
+use drop_server::{Host, Metrics, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
@@ -162,6 +162,7 @@ async fn server(api: Arc<dyn PodApi>) -> Result<SocketAddr, Box<dyn std::error::
         Arc::new(Nowhere),
         clock,
     );
+    let metrics = Arc::new(Metrics::default());
     let policies = Policies::parse(&[Source {
         name: "p",
         text: POLICY,
@@ -169,7 +170,11 @@ async fn server(api: Arc<dyn PodApi>) -> Result<SocketAddr, Box<dyn std::error::
     .map_err(|wrong| wrong.to_string())?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let host = Arc::new(Host::new(engine, Arc::new(Store::new(policies))));
+    let host = Arc::new(Host::new(
+        engine,
+        Arc::new(Store::new(policies, Arc::clone(&metrics))),
+        metrics,
+    ));
     tokio::spawn(serve(listener, host, std::future::pending()));
     Ok(address)
 }

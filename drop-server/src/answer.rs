@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::host::Host;
+use crate::metrics::MEDIA_TYPE;
 
 /// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
 const MAX_BODY: usize = 1024 * 1024;
@@ -29,6 +30,7 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
         (&Method::POST, _) => post(host, request).await,
         (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
         (&Method::GET, "/policies") => policies(host),
+        (&Method::GET, "/metrics") => metrics(host),
         (&Method::OPTIONS, _) => allow(StatusCode::NO_CONTENT),
         _ => allow(StatusCode::METHOD_NOT_ALLOWED),
     }
@@ -42,22 +44,42 @@ fn policies(host: &Host) -> Response<Full<Bytes>> {
     }
 }
 
+fn metrics(host: &Host) -> Response<Full<Bytes>> {
+    match host.metrics().text() {
+        Ok(body) => with_body(StatusCode::OK, MEDIA_TYPE, body),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
 async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return refuse(
+                host,
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the body is over {MAX_BODY} bytes"),
             );
         }
-        Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long".to_owned()),
+        Ok(Err(error)) => {
+            return refuse(
+                host,
+                StatusCode::BAD_REQUEST,
+                format!("the body broke off: {error}"),
+            );
+        }
+        Err(_) => {
+            return refuse(
+                host,
+                StatusCode::REQUEST_TIMEOUT,
+                "the body took too long".to_owned(),
+            );
+        }
     };
     match read(&head.headers, &body) {
         Ok(delivery) => deliver(host, delivery).await,
-        Err(refusal) => refuse(refusal.0, refusal.1),
+        Err(refusal) => refuse(host, refusal.0, refusal.1),
     }
 }
 
@@ -120,7 +142,7 @@ async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
         };
     }
     match (delivery.refused.first(), again) {
-        (Some(why), false) => refuse(StatusCode::BAD_REQUEST, why.clone()),
+        (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, why.clone()),
         (_, true) => retry(),
         (None, false) => empty(StatusCode::ACCEPTED),
     }
@@ -144,9 +166,10 @@ fn allow(status: StatusCode) -> Response<Full<Bytes>> {
 
 /// The reason goes to the log too: few senders show it, and a Broker only in its dead letters. An event that is not
 /// Falco's is none of ours and no mistake of its sender: it is acknowledged, without a body.
-fn refuse(status: StatusCode, why: String) -> Response<Full<Bytes>> {
+fn refuse(host: &Host, status: StatusCode, why: String) -> Response<Full<Bytes>> {
     let why = drop_core::record::escape(&why);
     tracing::warn!(status = status.as_u16(), why, "a request was refused");
+    host.metrics().refused();
     if status.is_success() {
         empty(status)
     } else {

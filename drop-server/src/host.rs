@@ -8,6 +8,7 @@ use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::Metrics;
 use crate::policies::{Status, Store};
 
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
@@ -21,6 +22,7 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(250);
 pub struct Host {
     engine: Engine,
     policies: Arc<Store>,
+    metrics: Arc<Metrics>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     acted: Arc<Notify>,
@@ -29,10 +31,11 @@ pub struct Host {
 impl Host {
     /// A host of this engine, under the policies that are in force when an alert comes.
     #[must_use]
-    pub fn new(engine: Engine, policies: Arc<Store>) -> Self {
+    pub fn new(engine: Engine, policies: Arc<Store>, metrics: Arc<Metrics>) -> Self {
         Self {
             engine,
             policies,
+            metrics,
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
@@ -68,6 +71,11 @@ impl Host {
                 }
             }
         })
+    }
+
+    /// What the server counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The policies in force.

@@ -1,6 +1,7 @@
 //! Records as lines of JSON, and a line for people in the log.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use drop_core::Outcome;
@@ -8,6 +9,8 @@ use drop_core::outcome::Ending;
 use drop_core::ports::Journal;
 use drop_core::record::{Closed, Decided, Record};
 use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
 
 /// Records that wait to be written. When the reader of the records is slow, an alert is answered once its record has a
 /// place here: nothing that was done goes unrecorded.
@@ -17,6 +20,7 @@ const WAITING: usize = 1_024;
 #[derive(Debug, Clone)]
 pub struct JsonLines {
     lines: mpsc::Sender<Vec<u8>>,
+    metrics: Arc<Metrics>,
 }
 
 /// The thread that writes the lines; it ends when every [`JsonLines`] is gone.
@@ -28,12 +32,12 @@ impl JsonLines {
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn start(out: impl Write + Send + 'static) -> std::io::Result<(Self, Writer)> {
+    pub fn start(out: impl Write + Send + 'static, metrics: Arc<Metrics>) -> std::io::Result<(Self, Writer)> {
         let (lines, waiting) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || write(waiting, out))?;
-        Ok((Self { lines }, Writer(thread)))
+        Ok((Self { lines, metrics }, Writer(thread)))
     }
 }
 
@@ -59,6 +63,7 @@ fn write(mut waiting: mpsc::Receiver<Vec<u8>>, mut out: impl Write) {
 #[async_trait]
 impl Journal for JsonLines {
     async fn write(&self, record: &Record) {
+        self.metrics.recorded(record);
         match record {
             Record::Decided(decided) => say(decided),
             Record::Closed(closed) => say_closed(closed),

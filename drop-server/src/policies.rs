@@ -13,6 +13,7 @@ use falco_event::{Namespace, Timestamp};
 use serde::Serialize;
 
 use crate::files::{self, File};
+use crate::metrics::Metrics;
 
 /// How often the files are read. A new text takes effect once two readings in a row agree on it, so that one that is
 /// being written is not taken half.
@@ -54,15 +55,18 @@ pub struct Status {
 pub struct Store {
     active: RwLock<Arc<Active>>,
     refused: RwLock<Option<String>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Store {
     /// A store whose first generation is this.
     #[must_use]
-    pub fn new(policies: Policies) -> Self {
+    pub fn new(policies: Policies, metrics: Arc<Metrics>) -> Self {
+        metrics.in_force(1);
         Self {
             active: RwLock::new(Arc::new(active(policies, 1))),
             refused: RwLock::default(),
+            metrics,
         }
     }
 
@@ -87,18 +91,30 @@ impl Store {
     /// Puts policies in force, whole: whoever has the old ones keeps them.
     fn replace(&self, policies: Policies) {
         let next = active(policies, self.active().about.generation + 1);
-        let about = &next.about;
+        let about = next.about.clone();
+        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         tracing::info!(
             generation = about.generation,
             hash = about.hash,
             "new policies are in force"
         );
-        *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        self.say(None);
+        self.metrics.policies_taken();
+        self.agree();
     }
 
-    fn say(&self, refused: Option<String>) {
-        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused;
+    /// The files say what is in force.
+    fn agree(&self) {
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.metrics.in_force(self.active().about.generation);
+    }
+
+    fn refuse(&self, why: String) {
+        tracing::error!(
+            why,
+            "the policy files are wrong: they are not in force, and the old ones stay"
+        );
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.metrics.policies_refused();
     }
 }
 
@@ -157,12 +173,9 @@ impl Follower {
             Err(unreadable) => Err(unreadable.clone()),
         };
         match parsed {
-            Ok(policies) if policies.hash() == store.active().about.hash => store.say(None),
+            Ok(policies) if policies.hash() == store.active().about.hash => store.agree(),
             Ok(policies) => store.replace(policies),
-            Err(why) => {
-                tracing::error!(%why, "the policy files are not in force: they are wrong, and the old ones stay");
-                store.say(Some(why));
-            }
+            Err(why) => store.refuse(why),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::clock::SystemClock;
 use crate::command::{Failure, Serve, Where};
 use crate::host::Host;
 use crate::journal::JsonLines;
+use crate::metrics::Metrics;
 use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 
@@ -50,12 +51,13 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .await
         .with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
-    let (journal, writer) = JsonLines::start(std::io::stdout())
+    let metrics = Arc::new(Metrics::default());
+    let (journal, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;
-    let store = Arc::new(Store::new(policies));
+    let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
     let following = tokio::spawn(follower.follow(Arc::clone(&store)));
-    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store));
+    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store, metrics));
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {

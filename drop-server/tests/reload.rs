@@ -5,8 +5,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use drop_server::{Follower, Store};
+use drop_server::{Follower, Metrics, Store};
 
 /// How often each way of writing is tried.
 const TIMES: u32 = 50;
@@ -34,7 +35,7 @@ impl Followed {
         Self {
             directory,
             follower,
-            store: Store::new(policies),
+            store: Store::new(policies, Arc::new(Metrics::default())),
         }
     }
 

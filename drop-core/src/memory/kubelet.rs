@@ -125,6 +125,17 @@ impl World {
         Ok(id)
     }
 
+    /// The readiness probe of a running pod changes its mind.
+    pub(super) fn probe(&mut self, uid: &PodUid, ready: bool) -> Result<(), ApiError> {
+        let object = self.pods.by_uid_mut(uid).ok_or(ApiError::NotFound)?;
+        if object.truth.phase != Phase::Running {
+            return Err(ApiError::NotFound);
+        }
+        object.truth.ready = ready;
+        self.schedule(self.delays.report, Task::Report(uid.clone()));
+        Ok(())
+    }
+
     /// The containers end by themselves, for good.
     pub(super) fn finish(&mut self, uid: &PodUid, phase: Phase) -> Result<(), ApiError> {
         let now = self.now;

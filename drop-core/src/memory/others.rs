@@ -84,6 +84,14 @@ impl Cluster {
         self.act(|world| world.finish(uid, phase))
     }
 
+    /// The readiness probe of a running pod says this from now on.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if the pod is not there or does not run.
+    pub fn set_ready(&self, uid: &PodUid, ready: bool) -> Result<(), ApiError> {
+        self.act(|world| world.probe(uid, ready))
+    }
+
     /// Takes a pod's finalizers away, so that it can go.
     ///
     /// # Errors

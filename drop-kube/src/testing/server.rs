@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use drop_core::memory::Cluster;
@@ -32,6 +33,8 @@ use super::{Fault, Verb, objects, stream};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
+    /// When its body had arrived.
+    pub at: Instant,
     /// What it asks for; none where the API has no such thing.
     pub verb: Option<Verb>,
     /// The HTTP method.
@@ -260,6 +263,7 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Received {
+                at: Instant::now(),
                 verb,
                 method: head.method.to_string(),
                 path: head.uri.to_string(),

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::{Demo, Failure};
 use crate::host::Host;
 use crate::memory::{NAMESPACE, WORKLOAD};
+use crate::metrics::Metrics;
 use crate::policies::{Follower, Store};
 use crate::signals::Stop;
 use screen::Screen;
@@ -75,7 +76,12 @@ impl Stage {
         let (sender, hops) = mpsc::unbounded_channel();
         let cluster = crate::memory::start()?;
         let engine = crate::run::engine(Arc::new(cluster.clone()), Arc::new(Tee(sender.clone())));
-        let host = Arc::new(Host::new(engine, Arc::new(Store::new(policies))));
+        let metrics = Arc::new(Metrics::default());
+        let host = Arc::new(Host::new(
+            engine,
+            Arc::new(Store::new(policies, Arc::clone(&metrics))),
+            metrics,
+        ));
         let server = TcpListener::bind("127.0.0.1:0")
             .await
             .context("drop-server on loopback")?;

@@ -9,7 +9,7 @@ use drop_core::past::LocalMemory;
 use drop_core::pod::Pod;
 use drop_core::policy::{Policies, Source};
 use drop_core::ports::PodApi;
-use drop_server::{Host, Store, SystemClock, serve};
+use drop_server::{Host, Metrics, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,6 +62,7 @@ impl Stage {
         let clock = Arc::new(SystemClock::default());
         let memory = Arc::new(LocalMemory::new(clock.clone()));
         let engine = Engine::new(api(cluster.clone()), memory, Arc::new(records.clone()), clock);
+        let metrics = Arc::new(Metrics::default());
         let policies = Policies::parse(&[Source {
             name: "p",
             text: POLICY,
@@ -71,7 +72,11 @@ impl Stage {
         let (address, stop, host) = (
             listener.local_addr().unwrap(),
             CancellationToken::new(),
-            Arc::new(Host::new(engine, Arc::new(Store::new(policies)))),
+            Arc::new(Host::new(
+                engine,
+                Arc::new(Store::new(policies, Arc::clone(&metrics))),
+                metrics,
+            )),
         );
         let server = tokio::spawn(serve(listener, Arc::clone(&host), stop.clone().cancelled_owned()));
         Self {

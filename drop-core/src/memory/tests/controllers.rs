@@ -184,3 +184,41 @@ fn a_pod_that_one_controller_lets_go_another_takes() {
         ]
     );
 }
+
+#[test]
+fn a_stateful_set_scales_down_from_the_last_ordinal() {
+    let (cluster, first) = with(Workload::stateful_set(shop(), name("ledger")).replicas(3));
+    cluster.scale(Kind::StatefulSet, &shop(), &name("ledger"), 1);
+    assert_eq!(
+        cluster.pods().into_iter().map(|pod| pod.uid).collect::<Vec<_>>(),
+        [first.uid]
+    );
+}
+
+#[test]
+fn a_stateful_set_waits_for_a_name_that_another_pod_has() {
+    let (cluster, stranger) = with(Workload::pod(shop(), name("ledger-0")));
+    cluster.add_workload(Workload::stateful_set(shop(), name("ledger")));
+    assert_eq!(cluster.pods(), std::slice::from_ref(&stranger));
+    delete(&cluster, &stranger, 1).unwrap();
+    assert_eq!(
+        cluster.pods_of(Kind::StatefulSet, &shop(), &name("ledger")).len(),
+        1
+    );
+}
+
+#[test]
+fn a_terminating_pod_is_not_adopted() {
+    let (cluster, pod) = with(
+        Workload::pod(shop(), name("lone"))
+            .label("app", "web")
+            .ignores_sigterm(),
+    );
+    delete(&cluster, &pod, 30).unwrap();
+    cluster.add_workload(deployment());
+    let edits = Change::Label([("pod-template-hash".to_owned(), None)].into());
+    apply(&cluster, &pod, &edits).unwrap();
+    let hash = pods_of_web(&cluster)[0].labels["pod-template-hash"].clone();
+    apply(&cluster, &pod, &label("pod-template-hash", Some(&hash))).unwrap();
+    assert_eq!(cluster.pod_by_uid(&pod.uid).unwrap().controller, None);
+}

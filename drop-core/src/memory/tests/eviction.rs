@@ -98,15 +98,50 @@ fn two_budgets_about_one_pod_always_refuse() {
 }
 
 #[test]
-fn a_pod_that_is_not_ready_may_go_while_the_budget_is_kept() {
-    let (cluster, _) = with(deployment().replicas(2));
+fn a_pod_that_is_not_ready_may_go_only_while_the_budget_is_kept() {
+    let (cluster, pod) = with(deployment().replicas(3).ignores_sigterm());
     cluster.add_budget(budget("web", 2));
-    cluster.add_workload(
-        Workload::stateful_set(shop(), name("other"))
-            .label("app", "web")
-            .start_after(secs(60)),
-    );
-    let pending = cluster.pod(&shop(), &name("other-0")).unwrap();
-    apply(&cluster, &pending, &EVICT).unwrap();
+    cluster.set_ready(&pod.uid, false).unwrap();
     assert_eq!(left(&cluster), 0);
+    apply(&cluster, &pod, &EVICT).unwrap();
+
+    let (cluster, pod) = with(deployment().replicas(2));
+    cluster.add_budget(budget("web", 2));
+    cluster.set_ready(&pod.uid, false).unwrap();
+    assert!(matches!(
+        apply(&cluster, &pod, &EVICT).unwrap_err().why,
+        ApiError::Budget(_)
+    ));
+
+    let (cluster, pod) = with(deployment());
+    cluster.add_budget(budget("web", 0));
+    cluster.set_ready(&pod.uid, false).unwrap();
+    assert!(
+        matches!(
+            apply(&cluster, &pod, &EVICT).unwrap_err().why,
+            ApiError::Budget(_)
+        ),
+        "a budget of nothing"
+    );
+}
+
+#[test]
+fn a_pod_that_has_not_started_may_go_whatever_the_budget() {
+    let (cluster, pod) = with(deployment().start_after(secs(60)));
+    cluster.add_budget(budget("web", 5));
+    apply(&cluster, &pod, &EVICT).unwrap();
+}
+
+#[test]
+fn the_next_pod_of_a_name_is_not_counted_as_disrupted() {
+    let (cluster, pod) = with(Workload::stateful_set(shop(), name("web")).replicas(2));
+    cluster.add_budget(budget("web", 1));
+    let stale = Pod {
+        uid: "11111111-2222-4333-8444-555555555555".parse().unwrap(),
+        ..pod.clone()
+    };
+    apply(&cluster, &stale, &EVICT).unwrap_err();
+    assert_eq!(left(&cluster), 0);
+    delete(&cluster, &pod, 0).unwrap();
+    assert_eq!(left(&cluster), 1);
 }

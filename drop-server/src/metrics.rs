@@ -1,0 +1,139 @@
+//! What the server counts. Every value of a label is written in the program: no alert can add a series.
+
+use drop_core::outcome::Ending;
+use drop_core::record::Record;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The media type of [`Metrics::text`].
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    ending: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    result: &'static str,
+}
+
+/// The counters of one server. Each series exists from the start, at 0, so that a rate over it shows its first change.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    deliveries: Family<Of, Counter>,
+    endings: Family<Ended, Counter>,
+    refused: Counter,
+    reloads: Family<Reload, Counter>,
+    generation: Gauge,
+    policies_refused: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("falco_drop"),
+            deliveries: Family::default(),
+            endings: Family::default(),
+            refused: Counter::default(),
+            reloads: Family::default(),
+            generation: Gauge::default(),
+            policies_refused: Gauge::default(),
+        };
+        for outcome in ["acted", "observed", "ignored", "skipped", "duplicate", "failed"] {
+            metrics.deliveries.get_or_create(&Of { outcome }).inc_by(0);
+        }
+        for ending in ["confirmed", "unconfirmed"] {
+            metrics.endings.get_or_create(&Ended { ending }).inc_by(0);
+        }
+        for result in ["taken", "refused"] {
+            metrics.reloads.get_or_create(&Reload { result }).inc_by(0);
+        }
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "deliveries",
+            "Deliveries of alerts, by outcome",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "acts_closed",
+            "Acts on pods, by how they ended",
+            self.endings.clone(),
+        );
+        registry.register(
+            "refused",
+            "Requests that held what is no alert",
+            self.refused.clone(),
+        );
+        registry.register(
+            "policy_reloads",
+            "Changes of the policy files, by what came of them",
+            self.reloads.clone(),
+        );
+        let help = "The generation of the policies in force: 1 at the start";
+        registry.register("policy_generation", help, self.generation.clone());
+        let help = "1 while the policy files as they are now are not in force, else 0";
+        registry.register("policy_refused", help, self.policies_refused.clone());
+    }
+
+    pub(crate) fn recorded(&self, record: &Record) {
+        match record {
+            Record::Decided(decided) => {
+                self.deliveries
+                    .get_or_create(&Of {
+                        outcome: decided.outcome.label(),
+                    })
+                    .inc();
+            }
+            Record::Closed(closed) => {
+                let ending = match closed.ending {
+                    Ending::Confirmed { .. } => "confirmed",
+                    Ending::Unconfirmed { .. } => "unconfirmed",
+                };
+                self.endings.get_or_create(&Ended { ending }).inc();
+            }
+        }
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// The policies of this generation are in force, and are what the files say.
+    pub(crate) fn in_force(&self, generation: u64) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.policies_refused.set(0);
+    }
+
+    pub(crate) fn policies_taken(&self) {
+        self.reloads.get_or_create(&Reload { result: "taken" }).inc();
+    }
+
+    pub(crate) fn policies_refused(&self) {
+        self.reloads.get_or_create(&Reload { result: "refused" }).inc();
+        self.policies_refused.set(1);
+    }
+
+    /// All of it, in the text form of OpenMetrics.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
