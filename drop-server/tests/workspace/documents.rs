@@ -199,3 +199,22 @@ fn the_configuration_page_names_every_command_and_option() {
         }
     }
 }
+
+#[test]
+fn the_page_on_http_names_every_metric() {
+    let page = read("docs/src/http.md");
+    for source in ["drop-server/src/metrics.rs", "sidekick-shim/src/metrics.rs"] {
+        let text = read(source);
+        let registered = text
+            .split("register(")
+            .filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        let names: Vec<_> = registered.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in names {
+            let named = [format!("_{name}`"), format!("_{name}_total`")]
+                .iter()
+                .any(|name| page.contains(name));
+            assert!(named, "{source}: {name}");
+        }
+    }
+}
