@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use clap::CommandFactory;
 use drop_core::policy::{Policies, Source};
 
 use crate::{between, files, read, root};
@@ -174,4 +175,46 @@ fn every_policy_in_the_documents_is_one() {
         }
     }
     assert!(count >= 4, "{count}");
+}
+
+#[test]
+fn the_configuration_page_names_every_command_and_option() {
+    let page = read("docs/src/configuration.md");
+    let command = drop_server::command::Command::command();
+    for subcommand in command.get_subcommands() {
+        assert!(page.contains(subcommand.get_name()), "{}", subcommand.get_name());
+        for argument in subcommand
+            .get_arguments()
+            .filter(|argument| argument.get_id() != "help")
+        {
+            let option = argument.get_long().filter(|_| !argument.is_hide_set());
+            let names = option
+                .map(|name| format!("--{name}"))
+                .into_iter()
+                .chain(argument.get_env().map(|name| name.to_str().unwrap().to_owned()));
+            for name in names {
+                let named = page.contains(&format!("`{name}`")) || page.contains(&format!("{name} "));
+                assert!(named, "{}: {name}", subcommand.get_name());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_on_http_names_every_metric() {
+    let page = read("docs/src/http.md");
+    for source in ["drop-server/src/metrics.rs", "sidekick-shim/src/metrics.rs"] {
+        let text = read(source);
+        let registered = text
+            .split("register(")
+            .filter_map(|rest| rest.trim_start().strip_prefix('"'));
+        let names: Vec<_> = registered.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(names.len() >= 5, "{names:?}");
+        for name in names {
+            let named = [format!("_{name}`"), format!("_{name}_total`")]
+                .iter()
+                .any(|name| page.contains(name));
+            assert!(named, "{source}: {name}");
+        }
+    }
 }
