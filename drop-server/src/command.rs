@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::offline::{Check, Explain, Print};
+use crate::offline::{Check, Explain, Print, Rbac};
 
 /// Receives Falco's alerts and drops the offending pods, within the limits of a policy.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum What {
     Explain(Explain),
     /// Print policies as they take effect, lists and macros replaced.
     Print(Print),
+    /// Print the least rights that policies need of an API server, as manifests.
+    Rbac(Rbac),
     /// Show the whole way of an alert on loopback, with a cluster in memory.
     #[cfg(feature = "demo")]
     Demo(Demo),
@@ -53,6 +55,9 @@ pub(crate) struct Serve {
     /// The namespace of falco-drop itself, which is protected; by default that of its service account.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     pub(crate) namespace: Option<String>,
+    /// Which of several replicas this is, in the Events that it posts: the name of its pod.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub(crate) instance: Option<String>,
 }
 
 /// Where the pods are.
@@ -99,6 +104,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
         What::Check(options) => crate::offline::check(&options),
         What::Explain(options) => crate::offline::explain(&options),
+        What::Rbac(options) => crate::offline::rbac(&options),
         What::Print(options) => crate::offline::print(&options),
         #[cfg(feature = "demo")]
         What::Demo(options) => crate::demo::run(options).await,

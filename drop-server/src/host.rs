@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drop_core::{Engine, Outcome};
 use falco_event::{Alert, Timestamp};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Metrics;
@@ -16,6 +16,9 @@ const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
+
+/// Changes each time that a pod went.
+pub(crate) type Gone = watch::Receiver<u64>;
 
 /// The engine with its policies, and the alerts under way.
 #[derive(Debug)]
@@ -84,8 +87,9 @@ impl Host {
         self.policies.status()
     }
 
-    /// Looks at the pods that were acted on until each is proven gone, or not. Never returns.
-    pub async fn confirm(&self) {
+    /// Looks at the pods that were acted on until each is proven gone, or not: on a timer, and each time that `gone`
+    /// says that a pod went. Never returns.
+    pub(crate) async fn confirm(&self, mut gone: Option<Gone>) {
         loop {
             self.acted.notified().await;
             loop {
@@ -94,7 +98,10 @@ impl Host {
                     Ok(_) => {}
                     Err(error) => tracing::warn!(%error, "acts could not be confirmed"),
                 }
-                tokio::time::sleep(CONFIRM_EVERY).await;
+                tokio::select! {
+                    () = tokio::time::sleep(CONFIRM_EVERY) => {}
+                    () = went(&mut gone) => {}
+                }
             }
         }
     }
@@ -103,5 +110,16 @@ impl Host {
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Resolves when a pod goes; never where nobody tells.
+async fn went(gone: &mut Option<Gone>) {
+    let told = match gone {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    if !told {
+        std::future::pending().await
     }
 }

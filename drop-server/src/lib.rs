@@ -6,6 +6,7 @@
 
 mod answer;
 mod clock;
+mod cluster;
 pub mod command;
 #[cfg(feature = "demo")]
 mod demo;

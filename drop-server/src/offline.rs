@@ -1,4 +1,4 @@
-//! `check`, `explain` and `print`: a policy looked at without a cluster.
+//! `check`, `explain`, `print` and `rbac`: a policy looked at without a cluster.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use drop_core::policy::{Diagnostic, Explanation, Policies};
 use drop_core::record::escape;
-use falco_event::{Alert, AlertId, read_all};
+use drop_kube::{Account, rights};
+use falco_event::{Alert, AlertId, Namespace, PodName, read_all};
 use serde::Serialize;
 
 use crate::command::Failure;
@@ -54,6 +55,20 @@ pub(crate) struct Print {
     policy: Vec<PathBuf>,
 }
 
+/// Whom to give rights.
+#[derive(Debug, Args)]
+pub(crate) struct Rbac {
+    /// Policy files, or directories of them.
+    #[arg(long, required = true, value_name = "PATH")]
+    policy: Vec<PathBuf>,
+    /// The namespace of the service account.
+    #[arg(long, default_value = "falco-drop")]
+    namespace: Namespace,
+    /// The service account.
+    #[arg(long, default_value = "drop-server")]
+    name: PodName,
+}
+
 /// For people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -89,6 +104,17 @@ pub(crate) fn check(options: &Check) -> Result<ExitCode, Failure> {
 /// Shows the policies as they take effect: lists and macros replaced, defaults written out.
 pub(crate) fn print(options: &Print) -> Result<ExitCode, Failure> {
     show(&load(&options.policy)?.print())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the roles and bindings that give an account what these policies need, and no more.
+pub(crate) fn rbac(options: &Rbac) -> Result<ExitCode, Failure> {
+    let needed = rights(&load(&options.policy)?, crate::cluster::USES);
+    let account = Account {
+        namespace: options.namespace.clone(),
+        name: options.name.to_string(),
+    };
+    show(&drop_kube::rbac(&needed, &account))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,14 +9,13 @@ use drop_core::Engine;
 use drop_core::past::LocalMemory;
 use drop_core::policy::Policies;
 use drop_core::ports::{Journal, PodApi};
-use drop_kube::{Connect, KubePods, Settings};
 use falco_event::Namespace;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
-use crate::command::{Failure, Serve, Where};
-use crate::host::Host;
+use crate::command::{Failure, Serve};
+use crate::host::{Gone, Host};
 use crate::journal::JsonLines;
 use crate::metrics::Metrics;
 use crate::policies::{Follower, Store};
@@ -47,26 +46,32 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .listen
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
-    let api = cluster(&options).await.map_err(Failure::Configuration)?;
+    let cluster = crate::cluster::start(&options, &policies)
+        .await
+        .map_err(Failure::Configuration)?;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
     let metrics = Arc::new(Metrics::default());
-    let (journal, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
+    let (lines, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;
     let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
     let following = tokio::spawn(follower.follow(Arc::clone(&store)));
-    let host = Arc::new(Host::new(engine(api, Arc::new(journal)), store, metrics));
+    let host = Arc::new(Host::new(
+        engine(Arc::clone(&cluster.api), cluster.journal(lines)),
+        store,
+        metrics,
+    ));
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
-        () = until_drained(listener, Arc::clone(&host), &stop) => false,
+        () = until_drained(listener, Arc::clone(&host), cluster.gone.clone(), &stop) => false,
         () = stop.abort.cancelled() => true,
     };
     following.abort();
-    drop(host);
+    drop((host, cluster));
     if aborted {
         return Err(Failure::Running(anyhow!(
             "ended at once by a second signal; alerts in flight are unfinished"
@@ -82,10 +87,10 @@ pub(crate) fn engine(api: Arc<dyn PodApi>, journal: Arc<dyn Journal>) -> Engine 
     Engine::new(api, Arc::new(LocalMemory::new(clock.clone())), journal, clock)
 }
 
-async fn until_drained(listener: TcpListener, host: Arc<Host>, stop: &Stop) {
+async fn until_drained(listener: TcpListener, host: Arc<Host>, gone: Option<Gone>, stop: &Stop) {
     let confirming = tokio::spawn({
         let host = Arc::clone(&host);
-        async move { host.confirm().await }
+        async move { host.confirm(gone).await }
     });
     crate::edge::serve(listener, Arc::clone(&host), stop.drain.cancelled()).await;
     if tokio::time::timeout(TASKS_WITHIN, host.drain()).await.is_err() {
@@ -101,17 +106,4 @@ fn load(options: &Serve) -> anyhow::Result<(Follower, Policies)> {
         .or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
     let own = own.map(|own| Namespace::try_from(own.trim()).context("the namespace of falco-drop itself"));
     Follower::start(options.policy.clone(), own.transpose()?)
-}
-
-async fn cluster(options: &Serve) -> anyhow::Result<Arc<dyn PodApi>> {
-    match options.cluster {
-        Where::Memory => Ok(Arc::new(crate::memory::start()?)),
-        Where::Kubernetes => {
-            let connect = Connect {
-                context: options.context.clone(),
-                ..Connect::default()
-            };
-            Ok(Arc::new(KubePods::connect(&connect, Settings::default()).await?))
-        }
-    }
 }

@@ -132,3 +132,18 @@ fn print_shows_what_takes_effect_and_it_is_a_policy_itself() {
     let again = policy(&printed);
     assert_eq!(out(&run(&["print", again.path().to_str().unwrap()], "")), printed);
 }
+
+#[test]
+fn rbac_names_the_rights_of_the_policies_namespaces_only() {
+    let file = policy(&POLICY.replace("mode: enforce", "mode: enforce\n  namespaces: [shop]"));
+    let printed = out(&run(&["rbac", "--policy", file.path().to_str().unwrap()], ""));
+    assert!(
+        printed.contains("kind: Role\n") && printed.contains("namespace: shop"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("kind: ServiceAccount, namespace: falco-drop, name: drop-server"),
+        "{printed}"
+    );
+    assert!(!printed.contains("kind: ClusterRole\n"), "{printed}");
+}

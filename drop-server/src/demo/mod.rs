@@ -91,7 +91,7 @@ impl Stage {
             Arc::clone(&host),
             stop.clone().cancelled_owned(),
         ));
-        tokio::spawn(async move { host.confirm().await });
+        tokio::spawn(async move { host.confirm(None).await });
 
         let listener = TcpListener::bind("127.0.0.1:0")
             .await

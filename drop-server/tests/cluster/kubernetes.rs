@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -88,6 +89,23 @@ impl Lab {
             let runs = pod.metadata.deletion_timestamp.is_none() && container_id(&pod).is_some();
             if runs && pod.metadata.uid.as_deref() != not {
                 return pod;
+            }
+        }
+        panic!("the watch has ended")
+    }
+
+    /// The note of falco-drop's Event about this pod, as soon as there is one.
+    pub(crate) async fn event(&self, pod: &Pod) -> String {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let uid = pod.metadata.uid.clone();
+        let mut changes = watcher(events, watcher::Config::default()).boxed();
+        while let Some(change) = changes.try_next().await.unwrap() {
+            let (watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = change else {
+                continue;
+            };
+            let ours = event.reporting_controller.as_deref() == Some("falco-drop.dev/drop-server");
+            if ours && event.regarding.as_ref().is_some_and(|object| object.uid == uid) {
+                return event.note.unwrap_or_default();
             }
         }
         panic!("the watch has ended")

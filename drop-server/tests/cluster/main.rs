@@ -46,6 +46,8 @@ async fn a_shell_in_the_database_ends_with_its_pod_and_the_deployment_has_a_new_
     let new = lab.running("mysql-db", old.metadata.uid.as_deref()).await;
     assert_ne!(new.metadata.uid, old.metadata.uid);
     lab.assert_gone(&old).await;
+    let note = lab.event(&old).await;
+    assert!(note.contains("Terminal shell in container"), "{note}");
     assert_eq!(
         post(&shim.address, &alert(&old)),
         200,

@@ -324,8 +324,13 @@ fn the_account_of_drop_server_reads_and_no_more() {
             .any(|(resource, _)| resource == "secrets" || resource.contains('*')),
         "{reads:?}"
     );
-    let acts = [("pods", "delete"), ("pods", "patch"), ("pods/eviction", "create")]
-        .map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
+    let acts = [
+        ("events", "create"),
+        ("pods", "delete"),
+        ("pods", "patch"),
+        ("pods/eviction", "create"),
+    ]
+    .map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
     assert_eq!(rights("falco-drop-act"), BTreeSet::from(acts));
     let bound: Vec<_> = objects
         .iter()
