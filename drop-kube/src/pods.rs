@@ -135,14 +135,13 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        if let By::Name(namespace, name) = by {
-            // Always asked for: by a name alone a pod cannot be told from the one that it replaced a moment ago.
-            return self.by_name(namespace, name).await;
-        }
-        match self.index.as_ref().map_or(Found::Never, |index| index.find(by)) {
-            Found::Pods(pods) => Ok(pods),
-            Found::NotYet(why) => Err(why),
-            Found::Never => self.listing.find(by).await,
+        let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
+        match (by, indexed) {
+            (By::Name(..), Found::Pods(pods)) if pods.iter().any(is_named_once) => Ok(pods),
+            (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
+            (By::Uid(_) | By::Container(_), Found::Pods(pods)) => Ok(pods),
+            (By::Uid(_) | By::Container(_), Found::NotYet(why)) => Err(why),
+            (By::Uid(_) | By::Container(_), Found::Never) => self.listing.find(by).await,
         }
     }
 
@@ -157,4 +156,15 @@ impl PodApi for KubePods {
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
         change::presence(self, target, self.read_until()).await
     }
+}
+
+/// Whether no later pod will have the name: its controller makes names up. A StatefulSet's pods and bare ones take
+/// their names over, and a watch that is behind would show the pod before, which the alert's container would
+/// contradict for good; so those are asked for.
+fn is_named_once(pod: &Pod) -> bool {
+    let kind = pod.controller.as_ref().map(|owner| owner.kind.as_str());
+    matches!(
+        kind,
+        Some("ReplicaSet" | "DaemonSet" | "Job" | "ReplicationController")
+    )
 }
