@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::index::{Found, Index};
-use crate::listing::Listing;
+use crate::listing::{Listing, bears};
 use crate::request::{self, Ask};
 use crate::{change, convert, facts, wire};
 
@@ -121,6 +121,16 @@ impl KubePods {
         Instant::now() + self.settings.read_within
     }
 
+    /// What the API server says now of pods that a change was sent to.
+    async fn again(&self, pods: &[Pod], by: &By) -> Result<Vec<Pod>, ApiError> {
+        let mut found = Vec::new();
+        for pod in pods {
+            found.extend(self.by_name(&pod.namespace, &pod.name).await?);
+        }
+        found.retain(|pod| bears(pod, by));
+        Ok(found)
+    }
+
     async fn by_name(&self, namespace: &Namespace, name: &PodName) -> Result<Vec<Pod>, ApiError> {
         let ask = Ask::get(request::pod(namespace, name), self.settings.try_within);
         match self.caller.read::<wire::Pod>(&ask, self.read_until()).await? {
@@ -136,6 +146,11 @@ impl KubePods {
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
         let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
+        if let (Some(index), Found::Pods(pods)) = (&self.index, &indexed)
+            && pods.iter().any(|pod| index.is_touched(pod))
+        {
+            return self.again(pods, by).await;
+        }
         match (by, indexed) {
             (By::Name(..), Found::Pods(pods)) if pods.iter().any(is_named_once) => Ok(pods),
             (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
@@ -150,6 +165,9 @@ impl PodApi for KubePods {
     }
 
     async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+        if let Some(index) = &self.index {
+            index.touch(&target.namespace, &target.uid);
+        }
         change::apply(self, target, change, Instant::now() + within).await
     }
 

@@ -120,6 +120,34 @@ async fn a_name_that_is_taken_over_is_asked_for_though_the_index_knows_it() {
     assert_ne!(new.uid, old.uid);
 }
 
+/// The answer to a delete was lost, and the watch is behind: the index still has the pod, and who asks again must not
+/// be told that it lives.
+#[tokio::test]
+async fn what_a_change_was_sent_to_is_asked_for() {
+    let watched = Watched::warm(Settings::default()).await;
+    let pod = watched.house.pod();
+    watched.house.server.fail(Verb::Watch, Fault::Hang);
+    watched.house.server.end_watches();
+    watched.house.server.fail(Verb::Delete, Fault::CloseAfter);
+    let delete = Change::Delete {
+        grace_period_seconds: 1,
+    };
+    let error = watched
+        .pods
+        .apply(&Target::of(&pod), &delete, WITHIN)
+        .await
+        .unwrap_err();
+    assert!(error.maybe_happened);
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [
+        By::Container(pod.containers[0].id.clone()),
+        By::Uid(pod.uid.clone()),
+        name,
+    ] {
+        assert_eq!(watched.pods.find(&by).await, Ok(vec![]), "{by:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_changes_is_in_the_index_soon_after() {
     let watched = Watched::warm(Settings::default()).await;
