@@ -68,6 +68,8 @@ pub(crate) struct Scope {
 struct State {
     store: Store,
     warmth: Warmth,
+    /// Pods that were to be changed from here, and are not known to be gone.
+    touched: BTreeSet<PodUid>,
 }
 
 /// Whether what a scope has is what the API server has.
@@ -198,14 +200,32 @@ impl Index {
         Found::Pods(found)
     }
 
+    /// A change to the pod is about to be sent. From now on what the index has of it proves nothing: whether a change
+    /// whose answer was lost was made is told by the API server alone.
+    pub(crate) fn touch(&self, namespace: &Namespace, uid: &PodUid) {
+        if let Some(scope) = self.scope_of(namespace) {
+            scope.lock().touched.insert(uid.clone());
+        }
+    }
+
+    /// Whether what the index has of the pod may be older than a change that was sent from here.
+    pub(crate) fn is_touched(&self, pod: &Pod) -> bool {
+        self.scope_of(&pod.namespace)
+            .is_some_and(|scope| scope.lock().touched.contains(&pod.uid))
+    }
+
+    fn scope_of(&self, namespace: &Namespace) -> Option<&Scope> {
+        let has = |scope: &&Scope| scope.namespace.as_ref().is_none_or(|own| own == namespace);
+        self.shared.scopes.iter().find(has)
+    }
+
     /// The ready pods of the controllers with these UIDs; none where the index cannot tell.
     pub(crate) fn ready_of(
         &self,
         namespace: &Namespace,
         controllers: &BTreeSet<String>,
     ) -> Option<BTreeSet<PodUid>> {
-        let has = |scope: &&Scope| scope.namespace.as_ref().is_none_or(|own| own == namespace);
-        let state = self.shared.scopes.iter().find(has)?.lock();
+        let state = self.scope_of(namespace)?.lock();
         if state.warmth != Warmth::Warm {
             return None;
         }
@@ -247,7 +267,11 @@ impl Scope {
     }
 
     pub(crate) fn end_list(&self) {
-        let gone = self.lock().store.end_list();
+        let mut state = self.lock();
+        let gone = state.store.end_list();
+        let State { store, touched, .. } = &mut *state;
+        touched.retain(|uid| !store.find(&By::Uid(uid.clone())).is_empty());
+        drop(state);
         self.tell(gone > 0);
     }
 
@@ -265,7 +289,13 @@ impl Scope {
     }
 
     pub(crate) fn remove(&self, sent: &wire::Pod) {
-        let gone = convert::uid(&sent.metadata).is_some_and(|uid| self.lock().store.remove(&uid));
+        let Some(uid) = convert::uid(&sent.metadata) else {
+            return;
+        };
+        let mut state = self.lock();
+        state.touched.remove(&uid);
+        let gone = state.store.remove(&uid);
+        drop(state);
         self.tell(gone);
     }
 

@@ -4,7 +4,7 @@
 //! them, reads facts, makes one change to exactly one pod, and says truthfully what is known about the end of it.
 //!
 //! ```text
-//!  find ──▶ by name: one GET        by container id or UID: the index, or one shared list (the API server cannot
+//!  find ──▶ the index; or by name one GET, by container id or UID one shared list (the API server cannot
 //!                                   select by these)
 //!  facts ─▶ GETs of metadata        namespace, controllers up to the top; the pods of the owner where they are wanted
 //!  apply ─▶ DELETE, POST eviction, PATCH      pinned to the UID in the request's own body

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::index::{Found, Index};
-use crate::listing::Listing;
+use crate::listing::{Listing, bears};
 use crate::request::{self, Ask};
 use crate::{change, convert, facts, wire};
 
@@ -121,6 +121,16 @@ impl KubePods {
         Instant::now() + self.settings.read_within
     }
 
+    /// What the API server says now of pods that a change was sent to.
+    async fn again(&self, pods: &[Pod], by: &By) -> Result<Vec<Pod>, ApiError> {
+        let mut found = Vec::new();
+        for pod in pods {
+            found.extend(self.by_name(&pod.namespace, &pod.name).await?);
+        }
+        found.retain(|pod| bears(pod, by));
+        Ok(found)
+    }
+
     async fn by_name(&self, namespace: &Namespace, name: &PodName) -> Result<Vec<Pod>, ApiError> {
         let ask = Ask::get(request::pod(namespace, name), self.settings.try_within);
         match self.caller.read::<wire::Pod>(&ask, self.read_until()).await? {
@@ -135,14 +145,18 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        if let By::Name(namespace, name) = by {
-            // Always asked for: by a name alone a pod cannot be told from the one that it replaced a moment ago.
-            return self.by_name(namespace, name).await;
+        let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
+        if let (Some(index), Found::Pods(pods)) = (&self.index, &indexed)
+            && pods.iter().any(|pod| index.is_touched(pod))
+        {
+            return self.again(pods, by).await;
         }
-        match self.index.as_ref().map_or(Found::Never, |index| index.find(by)) {
-            Found::Pods(pods) => Ok(pods),
-            Found::NotYet(why) => Err(why),
-            Found::Never => self.listing.find(by).await,
+        match (by, indexed) {
+            (By::Name(..), Found::Pods(pods)) if pods.iter().any(is_named_once) => Ok(pods),
+            (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
+            (By::Uid(_) | By::Container(_), Found::Pods(pods)) => Ok(pods),
+            (By::Uid(_) | By::Container(_), Found::NotYet(why)) => Err(why),
+            (By::Uid(_) | By::Container(_), Found::Never) => self.listing.find(by).await,
         }
     }
 
@@ -151,10 +165,24 @@ impl PodApi for KubePods {
     }
 
     async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+        if let Some(index) = &self.index {
+            index.touch(&target.namespace, &target.uid);
+        }
         change::apply(self, target, change, Instant::now() + within).await
     }
 
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
         change::presence(self, target, self.read_until()).await
     }
+}
+
+/// Whether no later pod will have the name: its controller makes names up. A StatefulSet's pods and bare ones take
+/// their names over, and a watch that is behind would show the pod before, which the alert's container would
+/// contradict for good; so those are asked for.
+fn is_named_once(pod: &Pod) -> bool {
+    let kind = pod.controller.as_ref().map(|owner| owner.kind.as_str());
+    matches!(
+        kind,
+        Some("ReplicaSet" | "DaemonSet" | "Job" | "ReplicationController")
+    )
 }

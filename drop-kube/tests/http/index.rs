@@ -72,12 +72,18 @@ async fn until(is: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_warm_index_finds_what_the_api_server_cannot_select_by_without_a_request() {
+async fn a_warm_index_finds_by_every_mark_without_a_request() {
     let watched = Watched::warm(Settings::default()).await;
     let pod = watched.house.pod();
     let id = pod.containers[0].id.clone();
     let short = id.as_str().get(..12).unwrap().parse().unwrap();
-    for by in [By::Container(id), By::Container(short), By::Uid(pod.uid.clone())] {
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [
+        By::Container(id),
+        By::Container(short),
+        By::Uid(pod.uid.clone()),
+        name,
+    ] {
         assert_eq!(watched.pods.find(&by).await, Ok(vec![pod.clone()]), "{by:?}");
     }
     assert_eq!((watched.index.len(), watched.asked()), (2, vec![]));
@@ -97,7 +103,7 @@ async fn a_warm_index_finds_what_the_api_server_cannot_select_by_without_a_reque
 
 /// A watch that is behind shows the pod before; a pod of a StatefulSet has its name.
 #[tokio::test]
-async fn a_name_is_asked_for_though_the_index_knows_it() {
+async fn a_name_that_is_taken_over_is_asked_for_though_the_index_knows_it() {
     let watched = Watched::warm(Settings::default()).await;
     watched.house.server.fail(Verb::Watch, Fault::Hang);
     watched.house.server.end_watches();
@@ -112,6 +118,34 @@ async fn a_name_is_asked_for_though_the_index_knows_it() {
         .unwrap();
     let new = watched.pods.find(&by).await.unwrap().remove(0);
     assert_ne!(new.uid, old.uid);
+}
+
+/// The answer to a delete was lost, and the watch is behind: the index still has the pod, and who asks again must not
+/// be told that it lives.
+#[tokio::test]
+async fn what_a_change_was_sent_to_is_asked_for() {
+    let watched = Watched::warm(Settings::default()).await;
+    let pod = watched.house.pod();
+    watched.house.server.fail(Verb::Watch, Fault::Hang);
+    watched.house.server.end_watches();
+    watched.house.server.fail(Verb::Delete, Fault::CloseAfter);
+    let delete = Change::Delete {
+        grace_period_seconds: 1,
+    };
+    let error = watched
+        .pods
+        .apply(&Target::of(&pod), &delete, WITHIN)
+        .await
+        .unwrap_err();
+    assert!(error.maybe_happened);
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [
+        By::Container(pod.containers[0].id.clone()),
+        By::Uid(pod.uid.clone()),
+        name,
+    ] {
+        assert_eq!(watched.pods.find(&by).await, Ok(vec![]), "{by:?}");
+    }
 }
 
 #[tokio::test]
