@@ -77,7 +77,7 @@ struct Places<'a>(&'a str, String);
 
 impl Places<'_> {
     fn put(&mut self, name: &str, at: usize) {
-        let before = &self.0[..at];
+        let before = self.0.get(..at).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = at - before.rfind('\n').map_or(0, |newline| newline + 1) + 1;
         self.1 += &format!("{name}{at} {line} {column}");

@@ -1,5 +1,5 @@
 //! What is said of policies: diagnostics, warnings, explanations, the effective policy and the schema.
-#![expect(clippy::panic, reason = "a test may stop")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may stop")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the test reads a file, and what is tested does not"
@@ -7,6 +7,7 @@
 
 use drop_core::policy::{Policies, Source, schema};
 use falco_event::Alert;
+use serde_json::{Value, json};
 
 const DANGEROUS: &str = r#"apiVersion: falco-drop.dev/v1alpha1
 kind: DropPolicy
@@ -125,6 +126,14 @@ fn every_part_is_explained() {
         .map(ToString::to_string)
         .collect();
     insta::assert_snapshot!("explanations", all.join("\n"));
+    let both = [alert.as_bytes(), b"\n{\"rule\":1}\n"].concat();
+    let both: Vec<_> = policies.explain_all(&both).collect();
+    let first = both[0].as_ref().unwrap().to_string();
+    assert!(
+        first.starts_with("`Other` at 2026-01-02T03:04:05Z\n\ndangerous/broad\n"),
+        "{first}"
+    );
+    assert!(both[1].is_err());
     insta::assert_snapshot!(
         "explanation_json",
         serde_json::to_string_pretty(&policies.explain(&alert, None)[2]).unwrap()
@@ -197,4 +206,159 @@ fn policies_that_cannot_hide_each_other_are_not_said_to() {
         "      when: alert.rule = x and proc.name = y",
         "      when: alert.rule = x"
     ));
+}
+
+/// As much of JSON Schema as the policy's schema uses.
+fn fits(schema: &Value, value: &Value) -> bool {
+    let keyword = |name: &str| schema.get(name);
+    let of_type = |name: &Value| match name.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        _ => value.is_number(),
+    };
+    let typed = keyword("type").is_none_or(|name| {
+        name.as_array()
+            .map_or_else(|| of_type(name), |names| names.iter().any(of_type))
+    });
+    let equal = keyword("const").is_none_or(|constant| constant == value);
+    let listed = keyword("enum").is_none_or(|words| words.as_array().unwrap().contains(value));
+    let one = keyword("oneOf").is_none_or(|all| {
+        all.as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| fits(one, value))
+            .count()
+            == 1
+    });
+    let pattern = keyword("pattern").zip(value.as_str());
+    let matches = pattern.is_none_or(|(pattern, text)| {
+        regex::Regex::new(pattern.as_str().unwrap())
+            .unwrap()
+            .is_match(text)
+    });
+    let least = keyword("minimum")
+        .zip(value.as_i64())
+        .is_none_or(|(least, number)| number >= least.as_i64().unwrap());
+    let items = value.as_array().is_none_or(|items| {
+        let enough = keyword("minItems").is_none_or(|least| items.len() as u64 >= least.as_u64().unwrap());
+        enough && keyword("items").is_none_or(|item| items.iter().all(|value| fits(item, value)))
+    });
+    typed && equal && listed && one && matches && least && items && keys_fit(schema, value)
+}
+
+fn keys_fit(schema: &Value, value: &Value) -> bool {
+    let Some(object) = value.as_object() else {
+        return true;
+    };
+    let required = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .is_none_or(|keys| keys.iter().all(|key| object.contains_key(key.as_str().unwrap())));
+    let other = schema.get("additionalProperties");
+    let entry = |(key, value): (&String, &Value)| match (
+        schema.get("properties").and_then(|known| known.get(key)),
+        other,
+    ) {
+        (Some(known), _) => fits(known, value),
+        (None, Some(Value::Bool(allowed))) => *allowed,
+        (None, Some(of)) => fits(of, value),
+        (None, None) => true,
+    };
+    required && object.iter().all(entry)
+}
+
+/// A policy in JSON with one place changed.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut policy = json!({
+        "apiVersion": "falco-drop.dev/v1alpha1", "kind": "DropPolicy",
+        "metadata": {"name": "p", "labels": {"a": "b"}, "uid": "x"},
+        "spec": {
+            "mode": "enforce", "namespaces": ["shop"], "maxAlertAge": "1h30m", "lists": {"l": ["a", 1]}, "macros": {"m": "proc.name in (l)"},
+            "fields": {"acme.x": "string list"},
+            "responses": [{"name": "r", "mode": "observe", "when": "m", "minAvailable": "50%",
+                "limits": [{"scope": "response", "max": 5, "per": "1h"}],
+                "do": [{"label": {"labels": {"a": null}, "continueOnError": true}}, {"record": {}}, {"delete": {"gracePeriodSeconds": 0}}]}],
+            "protect": {"namespaces": ["pay"], "namespaceSelector": {"matchLabels": {"a": "b"}},
+                "workloads": [{"namespace": "shop", "kind": "StatefulSet", "name": "ledger"}]},
+            "limits": [{"scope": "cluster", "max": 20, "per": "1m", "onBreach": "disarm"}],
+        },
+    });
+    *policy.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
+    policy
+}
+
+#[test]
+fn the_schema_and_the_reader_agree() {
+    let both = |policy: &Value| {
+        let read = Policies::parse(&[Source {
+            name: "p.json",
+            text: &policy.to_string(),
+        }]);
+        (
+            fits(&schema(), policy),
+            read.map(|_| ()).map_err(|wrong| wrong.to_string()),
+        )
+    };
+    assert_eq!(both(&with("/spec/mode", json!("enforce"))), (true, Ok(())));
+    assert_eq!(
+        both(&with("/spec/responses/0/minAvailable", json!(2))),
+        (true, Ok(()))
+    );
+    assert_eq!(both(&with("/spec/limits", json!([]))), (true, Ok(())));
+    let wrong = [
+        ("/apiVersion", json!("v1")),
+        ("/spec/mode", json!("on")),
+        ("/spec/namespaces", json!([])),
+        ("/spec/namespaces/0", json!("A")),
+        ("/spec/maxAlertAge", json!(5)),
+        ("/spec/maxAlertAge", json!("5 minutes")),
+        ("/spec/fields", json!({"acme.x": "text"})),
+        ("/spec/responses", json!([])),
+        ("/spec/responses/0", json!({"name": "r", "when": "m", "does": []})),
+        ("/spec/responses/0", Value::Null),
+        ("/spec/responses/0/do", json!([])),
+        ("/spec/responses/0/do/1", Value::Null),
+        ("/spec/responses/0/do/1", json!({"record": {}, "delete": {}})),
+        ("/spec/responses/0/do/2", json!({"delete": {"gracePeriods": 2}})),
+        (
+            "/spec/responses/0/do/2",
+            json!({"delete": {"gracePeriodSeconds": -1}}),
+        ),
+        ("/spec/responses/0/do/2", json!({"delete": null})),
+        ("/spec/limits/0/max", json!(0)),
+        ("/spec/limits/0", Value::Null),
+        ("/spec/protect/workloads/0/kind", json!("deployment")),
+        ("/spec/protect/namespaceSelector", json!({})),
+        ("/metadata", json!({"labels": {}})),
+    ];
+    for (pointer, value) in wrong {
+        let (schema, read) = both(&with(pointer, value.clone()));
+        assert!(!schema && read.is_err(), "{pointer} {value}: {schema} {read:?}");
+    }
+}
+
+/// The fenced blocks of a page of the docs.
+fn blocks(page: &str) -> Vec<String> {
+    let path = format!("{}/../docs/src/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let fenced = text.split("```").skip(1).step_by(2);
+    fenced
+        .filter_map(|block| Some(block.split_once('\n')?.1.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_examples_of_the_reference_are_read() {
+    let policies = parse(&blocks("reference-policy.md")[0]);
+    assert_eq!(
+        policies.iter().next().map(|policy| policy.responses.len()),
+        Some(1)
+    );
+    let condition = &blocks("reference-conditions.md")[0];
+    let compiled =
+        drop_core::condition::Condition::compile(condition, &drop_core::condition::Scope::default());
+    assert!(compiled.is_ok(), "{compiled:?}");
 }

@@ -150,7 +150,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
 
 pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -> Result<Bytes, Failure> {
     let (head, body) = answer.into_parts();
-    if head.status.is_success() && !ask.is_read() {
+    if head.status.is_success() && !ask.reads {
         // The status says it all; the body is read for the connection's sake only.
         let _ = timeout(DRAIN, Limited::new(body, MAX_ANSWER).collect()).await;
         return Ok(Bytes::new());

@@ -17,7 +17,8 @@ const USER_AGENT: &str = concat!("falco-drop/", env!("CARGO_PKG_VERSION"));
 
 /// Which API server, and as whom.
 ///
-/// With neither set: `KUBECONFIG` or `~/.kube/config` if there is one, else the service account in the cluster.
+/// With neither set: the kubeconfig that `KUBECONFIG` names, which then must be readable; else `~/.kube/config` if there
+/// is one, else the service account in the cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Connect {
     /// A kubeconfig to read instead of `KUBECONFIG`.
@@ -96,6 +97,11 @@ async fn config(connect: &Connect) -> Result<Config, ConnectError> {
                 .await
                 .map_err(|error| ConnectError::new(what(), &error))
         }
+        // A kubeconfig that was named and cannot be read must not become the account of another cluster.
+        (None, None) if std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty()) => {
+            let config = Config::from_kubeconfig(&options).await;
+            config.map_err(|error| ConnectError::new("the kubeconfig that `KUBECONFIG` names", &error))
+        }
         (None, None) => {
             let found = Config::infer().await;
             found.map_err(|error| {
@@ -124,24 +130,55 @@ mod tests {
         assert!(!text.contains('\n'));
     }
 
+    /// A kubeconfig with this in its cluster, which is removed with it.
+    struct File(PathBuf);
+
+    impl File {
+        fn new(name: &str, cluster: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("drop-kube-{name}-{}.yaml", std::process::id()));
+            let config = format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: c, cluster: {{{cluster}}}}}]\n\
+                 users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: a, context: {{cluster: c, user: u}}}}]\n"
+            );
+            std::fs::write(&path, config).unwrap();
+            Self(path)
+        }
+
+        fn with(&self, context: Option<&str>) -> Connect {
+            Connect {
+                kubeconfig: Some(self.0.clone()),
+                context: context.map(ToOwned::to_owned),
+            }
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn a_context_is_that_of_the_kubeconfig() {
-        let path = std::env::temp_dir().join(format!("drop-kube-{}.yaml", std::process::id()));
-        let config = "apiVersion: v1\nkind: Config\ncurrent-context: a\n\
-            clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n\
-            contexts: [{name: a, context: {cluster: c, user: u}}]\n";
-        std::fs::write(&path, config).unwrap();
-        let of = |context: Option<&str>| Connect {
-            kubeconfig: Some(path.clone()),
-            context: context.map(ToOwned::to_owned),
-        };
-        assert!(super::connect(&of(None)).await.is_ok());
-        assert!(super::connect(&of(Some("a"))).await.is_ok());
-        let text = error(&of(Some("b"))).await;
-        std::fs::remove_file(&path).unwrap();
+        let file = File::new("context", "server: 'http://127.0.0.1:1'");
+        assert!(super::connect(&file.with(None)).await.is_ok());
+        assert!(super::connect(&file.with(Some("a"))).await.is_ok());
+        let text = error(&file.with(Some("b"))).await;
         assert!(
             text.contains("failed to load") || text.contains("context"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_of_each_kind_can_be_used() {
+        for proxy in ["http://127.0.0.1:1", "socks5://127.0.0.1:1"] {
+            let file = File::new(
+                "proxy",
+                &format!("server: 'http://127.0.0.1:1', proxy-url: '{proxy}'"),
+            );
+            let client = super::connect(&file.with(None)).await;
+            assert!(client.is_ok(), "{proxy}: {:?}", client.err());
+        }
     }
 }

@@ -4,16 +4,23 @@
 //! them, reads facts, makes one change to exactly one pod, and says truthfully what is known about the end of it.
 //!
 //! ```text
-//!  find ──▶ by name: one GET        by container id or UID: one shared list (the API server cannot select by these)
-//!  facts ─▶ GETs of metadata        namespace, ReplicaSet, Job; the owner and its pods where siblings are wanted
+//!  find ──▶ by name: one GET        by container id or UID: the index, or one shared list (the API server cannot
+//!                                   select by these)
+//!  facts ─▶ GETs of metadata        namespace, controllers up to the top; the pods of the owner where they are wanted
 //!  apply ─▶ DELETE, POST eviction, PATCH      pinned to the UID in the request's own body
 //!                 │
 //!                 └─ at most 32 in flight, a deadline each, at most 3 tries ─▶ `ApiError`, and whether it may have happened
 //! ```
 //!
+//! Beside the port: [`Index`] keeps every pod in memory by a watch and wakes who waits for one to go; [`Events`] tells
+//! people in the cluster what was done; [`rights`] says what a policy needs of the API server, [`rbac`] prints it and
+//! [`KubePods::missing`] asks for it. With the feature `testing`, `testing::ApiServer` is a fake API server.
+//!
 //! A program that uses this crate names one `v1_3x` feature of `k8s-openapi` itself, as any program on kube-rs does
-//! (`k8s-openapi = { version = "0.29", features = ["v1_33"] }`): the oldest server it has to work with.
+//! (`k8s-openapi = { version = "0.29", features = ["v1_33"] }`): the oldest server it has to work with. To check this
+//! crate alone, without its tests, set `K8S_OPENAPI_ENABLED_VERSION=1.33`.
 
+mod access;
 mod caller;
 mod change;
 mod connect;
@@ -27,7 +34,9 @@ mod listing;
 mod packed;
 mod pages;
 mod pods;
+mod rbac;
 mod request;
+mod rights;
 mod selector;
 mod siblings;
 mod status;
@@ -42,3 +51,5 @@ pub use connect::{Connect, ConnectError, connect, connect_for_watches};
 pub use events::Events;
 pub use index::Index;
 pub use pods::{KubePods, Settings};
+pub use rbac::{Account, rbac};
+pub use rights::{Right, Uses, namespaces, rights};

@@ -29,7 +29,7 @@ pub struct Settings {
     pub pause: Duration,
     /// How long a question may take over all its tries: 5 s.
     pub read_within: Duration,
-    /// How long a list of all pods may take over all its pages: 30 s.
+    /// How long a list of all pods may take over all its pages, for who waits for it: 15 s.
     pub list_within: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
@@ -47,7 +47,7 @@ impl Default for Settings {
             try_within: Duration::from_secs(3),
             pause: Duration::from_millis(50),
             read_within: Duration::from_secs(5),
-            list_within: Duration::from_secs(30),
+            list_within: Duration::from_secs(15),
             page: 500,
             annotations: None,
             namespaces: Vec::new(),
@@ -135,14 +135,14 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
-        match (by, indexed) {
-            // A pod may be younger than what the watch told: a name costs one request to be sure.
-            (By::Name(..), Found::Pods(pods)) if !pods.is_empty() => Ok(pods),
-            (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
-            (By::Uid(_) | By::Container(_), Found::Pods(pods)) => Ok(pods),
-            (By::Uid(_) | By::Container(_), Found::NotYet(why)) => Err(why),
-            (By::Uid(_) | By::Container(_), Found::Never) => self.listing.find(by).await,
+        if let By::Name(namespace, name) = by {
+            // Always asked for: by a name alone a pod cannot be told from the one that it replaced a moment ago.
+            return self.by_name(namespace, name).await;
+        }
+        match self.index.as_ref().map_or(Found::Never, |index| index.find(by)) {
+            Found::Pods(pods) => Ok(pods),
+            Found::NotYet(why) => Err(why),
+            Found::Never => self.listing.find(by).await,
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Ask {
     accept: &'static str,
     content_type: &'static str,
     body: Bytes,
+    /// The answer's body is what was asked for; of a change its status alone says that it was taken.
+    pub(crate) reads: bool,
     /// How long one try may take.
     pub(crate) try_within: Duration,
 }
@@ -37,6 +39,7 @@ impl Ask {
             accept: JSON,
             content_type: JSON,
             body: Bytes::new(),
+            reads: true,
             try_within,
         }
     }
@@ -62,6 +65,7 @@ impl Ask {
         Self {
             method: Method::DELETE,
             body: json(options),
+            reads: false,
             ..Self::get(path, try_within)
         }
     }
@@ -71,7 +75,16 @@ impl Ask {
         Self {
             method: Method::POST,
             body: json(object),
+            reads: false,
             ..Self::get(path, try_within)
+        }
+    }
+
+    /// A question that is asked by posting it.
+    pub(crate) fn review(path: String, question: &impl Serialize, try_within: Duration) -> Self {
+        Self {
+            reads: true,
+            ..Self::post(path, question, try_within)
         }
     }
 
@@ -80,14 +93,10 @@ impl Ask {
         Self {
             method: Method::PATCH,
             body: json(patch),
+            reads: false,
             content_type: MERGE_PATCH,
             ..Self::get(path, try_within)
         }
-    }
-
-    /// Whether the answer's body is what was asked for; of a change its status alone says that it was taken.
-    pub(crate) fn is_read(&self) -> bool {
-        self.method == Method::GET
     }
 
     /// What is sent.

@@ -212,7 +212,7 @@ mod tests {
         after.containers[0].id = "b".repeat(64).parse().unwrap();
         store.put(after.clone(), true);
         assert_eq!(store.find(&By::Container(pod.containers[0].id.clone())), []);
-        assert_eq!(store.find(&By::Uid(pod.uid.clone())), [after]);
+        assert_eq!(store.find(&By::Uid(pod.uid)), [after]);
         assert_eq!((store.len(), store.marks.len()), (1, 4));
     }
 

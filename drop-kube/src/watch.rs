@@ -23,11 +23,13 @@ const SILENT: Duration = Duration::from_secs(90);
 /// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
 /// process's memory stays. With 500 the index of 10,000 pods took 1.7 times the memory.
 const PAGE: u32 = 100;
+/// How long the list of a watch may take: nobody waits for it, and a large cluster under load takes its time.
+const LIST: Duration = Duration::from_secs(300);
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after *forbidden*: a person has to mend that.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(15);
+/// The pause after *forbidden*: a person has to mend that, and each look costs a list.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
 
 /// The watch of one scope.
 pub(crate) struct Watch<'a> {
@@ -88,7 +90,7 @@ impl Watch<'_> {
             limit: self.settings.page.min(PAGE),
             ask: Ask::get,
             try_within: self.settings.list_within,
-            until: Instant::now() + self.settings.list_within,
+            until: Instant::now() + LIST,
         };
         let revision = list
             .each(&mut |pod: wire::Pod| self.scope.put(pod))

@@ -59,27 +59,23 @@ async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> 
             return refuse(
                 host,
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body is over {MAX_BODY} bytes"),
+                &format!("the body is over {MAX_BODY} bytes"),
             );
         }
         Ok(Err(error)) => {
             return refuse(
                 host,
                 StatusCode::BAD_REQUEST,
-                format!("the body broke off: {error}"),
+                &format!("the body broke off: {error}"),
             );
         }
         Err(_) => {
-            return refuse(
-                host,
-                StatusCode::REQUEST_TIMEOUT,
-                "the body took too long".to_owned(),
-            );
+            return refuse(host, StatusCode::REQUEST_TIMEOUT, "the body took too long");
         }
     };
     match read(&head.headers, &body) {
         Ok(delivery) => deliver(host, delivery).await,
-        Err(refusal) => refuse(host, refusal.0, refusal.1),
+        Err(refusal) => refuse(host, refusal.0, &refusal.1),
     }
 }
 
@@ -142,7 +138,7 @@ async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
         };
     }
     match (delivery.refused.first(), again) {
-        (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, why.clone()),
+        (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, why),
         (_, true) => retry(),
         (None, false) => empty(StatusCode::ACCEPTED),
     }
@@ -166,8 +162,8 @@ fn allow(status: StatusCode) -> Response<Full<Bytes>> {
 
 /// The reason goes to the log too: few senders show it, and a Broker only in its dead letters. An event that is not
 /// Falco's is none of ours and no mistake of its sender: it is acknowledged, without a body.
-fn refuse(host: &Host, status: StatusCode, why: String) -> Response<Full<Bytes>> {
-    let why = drop_core::record::escape(&why);
+fn refuse(host: &Host, status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    let why = drop_core::record::escape(why);
     tracing::warn!(status = status.as_u16(), why, "a request was refused");
     host.metrics().refused();
     if status.is_success() {

@@ -34,6 +34,7 @@ pub(crate) fn logs() {
     // Fails only where a subscriber is set already, and then that one is right.
     let _ = tracing_subscriber::fmt()
         .json()
+        .flatten_event(true)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .try_init();

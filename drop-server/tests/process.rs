@@ -166,7 +166,7 @@ fn it_serves_records_what_it_does_and_ends_well_on_a_signal() {
         path,
     ]);
     let started = server.logged(|line| line.contains("listening"));
-    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["fields"]["address"]
+    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["address"]
         .as_str()
         .unwrap()
         .to_owned();

@@ -65,7 +65,7 @@ fn a_file_written_in_place_takes_effect_once_it_is_whole() {
     for number in 1..=TIMES {
         let text = policy(number);
         for part in [0, text.len() / 3, text.len() / 2] {
-            fs::write(followed.path("p.yaml"), &text[..part]).unwrap();
+            fs::write(followed.path("p.yaml"), text.get(..part).unwrap()).unwrap();
             followed.follower.look(&followed.store);
             assert_eq!(
                 followed.generation(),

@@ -5,13 +5,14 @@
 //! [`Truth::Unknown`]. A field that the alert does not carry is not unknown but missing, and every comparison with it
 //! is false, as in Falco.
 
-mod analysis;
 mod compile;
+mod dangers;
 mod expand;
 mod explain;
 mod field;
 mod getopt;
 mod glob;
+mod implication;
 mod kind;
 mod literal;
 mod nearest;
@@ -46,7 +47,7 @@ pub use problem::Problem;
 pub use program::Truth;
 pub use scope::Scope;
 
-pub(crate) use analysis::Implication;
+pub(crate) use implication::Implication;
 pub(crate) use nearest::nearest;
 pub(crate) use problem::Shown;
 pub(crate) use scope::{check_list_name, check_macro_name};
@@ -169,23 +170,23 @@ impl Condition {
     /// prints, a value that looks like something else. The scope is the one it was compiled in.
     #[must_use]
     pub fn dangers(&self, scope: &Scope) -> Vec<Problem> {
-        analysis::dangers(&self.0.tree, scope)
+        dangers::dangers(&self.0.tree, scope)
     }
 
     /// What it is of every alert, if that can be told.
     #[must_use]
     pub fn always(&self) -> Option<bool> {
-        analysis::always(&self.0.tree)
+        implication::always(&self.0.tree)
     }
 
     /// Whether the other holds wherever this does; `false` where that cannot be told.
     #[must_use]
     pub fn implies(&self, other: &Self) -> bool {
         const STEPS: usize = 10_000;
-        self.implies_within(other, &mut analysis::Implication { left: STEPS })
+        self.implies_within(other, &mut implication::Implication { left: STEPS })
     }
 
-    pub(crate) fn implies_within(&self, other: &Self, steps: &mut analysis::Implication) -> bool {
+    pub(crate) fn implies_within(&self, other: &Self, steps: &mut implication::Implication) -> bool {
         steps.holds(&self.0.tree, &other.0.tree)
     }
 

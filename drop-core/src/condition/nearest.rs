@@ -2,7 +2,13 @@
 
 /// The edits (a letter more, less, other, or two swapped) that make one word of another, if they are at most `limit`.
 pub(crate) fn distance(a: &str, b: &str, limit: usize) -> Option<usize> {
-    if a.len().abs_diff(b.len()) > limit.saturating_mul(4) {
+    // a letter takes up to four bytes
+    let bytes = if a.is_ascii() && b.is_ascii() {
+        limit
+    } else {
+        limit.saturating_mul(4)
+    };
+    if a.len().abs_diff(b.len()) > bytes {
         return None;
     }
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

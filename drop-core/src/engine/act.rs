@@ -158,7 +158,12 @@ impl Engine {
         let gone = match why {
             ApiError::NotFound => true,
             ApiError::Conflict(_) => matches!(self.api.presence(target).await, Ok(Presence::Gone)),
-            _ => false,
+            ApiError::Invalid(_)
+            | ApiError::Forbidden(_)
+            | ApiError::Budget(_)
+            | ApiError::TooManyRequests(_)
+            | ApiError::Unavailable(_)
+            | ApiError::TimedOut(_) => false,
         };
         match (gone, maybe_happened) {
             (true, true) => Outcome::Acted { certain: false },

@@ -7,11 +7,27 @@ use super::diagnostics::{Diagnostic, Diagnostics, File, Mistake, Severity};
 use super::document::{Places, ResponsePlaces};
 use super::model::{Action, Limit, Mode, Policy, Response, Scope};
 use super::names::placed;
-use super::{ALWAYS_PROTECTED, Policies};
+use super::{ALWAYS_PROTECTED, Policies, Source};
 use crate::condition::Implication;
 
 /// How many comparisons of parts the search for responses behind a broader one may make, over all policies.
 const COMPARISONS: usize = 1_000_000;
+
+/// What `drop-server check` says of files of policies: all errors, or, where there is none, all warnings.
+///
+/// ```
+/// use drop_core::policy::{Source, check};
+/// let said = check(&[Source { name: "p.yaml", text: "kind: DropPolicy\n" }]);
+/// assert!(said.has_errors());
+/// assert!(said.to_string().contains("the policy has no `apiVersion`"));
+/// ```
+#[must_use]
+pub fn check(sources: &[Source<'_>]) -> Diagnostics {
+    match Policies::parse(sources) {
+        Ok(policies) => policies.warnings(),
+        Err(wrong) => wrong,
+    }
+}
 
 impl Policies {
     /// What is legal in these policies and dangerous, or without effect.

@@ -215,6 +215,12 @@ impl Diagnostics {
         self.0.is_empty()
     }
 
+    /// Whether there is an error among them, and not only warnings.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|one| one.severity == Severity::Error)
+    }
+
     /// As [`Display`](fmt::Display), by a renderer of choice: `Renderer::styled()` for a terminal.
     #[must_use]
     pub fn render(&self, renderer: &Renderer) -> String {

@@ -5,14 +5,15 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
 
-use falco_event::{Namespace, PodName};
+use falco_event::Namespace;
 
-use super::actions;
 use super::diagnostics::Mistake;
-use super::model::{LabelSelector, Limit, Mode, OnBreach, Policy, Protect, Response, Scope, Workload};
+use super::model::{Limit, Mode, OnBreach, Policy, Protect, Scope};
 use super::names::Names;
-use super::quantities::{duration, label_name, label_value, min_available, qualified_key};
+use super::protection::protect;
+use super::quantities::{duration, label_name};
 use super::reader::{Map, Reader};
+use super::response::{limits, responses};
 use super::yaml::Yaml;
 use crate::condition::Shown;
 
@@ -183,7 +184,7 @@ fn spec(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
         .and_then(|list| namespaces(reader, list, &mut places));
     let names = Names::read(reader, &spec);
     let limits = match spec.get("limits") {
-        Some(list) => self::limits(reader, list, &mut places.limits, &mut places.no_limits),
+        Some(list) => limits(reader, list, &mut places.limits, &mut places.no_limits),
         None => Some(DEFAULT_LIMITS.to_vec()),
     };
     let protect = spec.get("protect").map_or_else(
@@ -205,7 +206,7 @@ fn spec(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
     Some(Read { policy, places })
 }
 
-const DURATION: &str = "a duration such as `5m`, `1h30m`, `30s` or `500ms`";
+pub(super) const DURATION: &str = "a duration such as `5m`, `1h30m`, `30s` or `500ms`";
 
 fn namespaces(reader: &mut Reader<'_>, yaml: &Yaml, places: &mut Places) -> Option<BTreeSet<Namespace>> {
     let items = reader.list(yaml, "namespaces")?;
@@ -220,199 +221,11 @@ fn namespaces(reader: &mut Reader<'_>, yaml: &Yaml, places: &mut Places) -> Opti
 }
 
 /// Every item, each read for its mistakes.
-fn each<T, C: FromIterator<T>>(
+pub(super) fn each<T, C: FromIterator<T>>(
     reader: &mut Reader<'_>,
     items: &[Yaml],
     mut read: impl FnMut(&mut Reader<'_>, &Yaml) -> Option<T>,
 ) -> Option<C> {
     let all: Vec<Option<T>> = items.iter().map(|item| read(reader, item)).collect();
     all.into_iter().collect()
-}
-
-fn responses(
-    reader: &mut Reader<'_>,
-    yaml: &Yaml,
-    mode: Mode,
-    names: &Names,
-    places: &mut Places,
-) -> Option<Vec<Response>> {
-    let items = reader.list(yaml, "responses")?;
-    if items.is_empty() {
-        reader.wrong(
-            Mistake::new(yaml.span.clone(), "the policy has no response").expected("one response or more"),
-        );
-    }
-    let mut seen = BTreeSet::new();
-    each(reader, items, |reader, item| {
-        let (response, place) = response(reader, item, mode, names)?;
-        if !seen.insert(response.name.clone()) {
-            reader.wrong(Mistake::new(
-                place.name.clone(),
-                format!("two responses are named `{}`", response.name),
-            ));
-        }
-        places.responses.push(place);
-        Some(response)
-    })
-}
-
-fn response(
-    reader: &mut Reader<'_>,
-    yaml: &Yaml,
-    of_policy: Mode,
-    names: &Names,
-) -> Option<(Response, ResponsePlaces)> {
-    let map = reader.map(yaml, "a response", RESPONSE)?;
-    let name = reader.required(&map, "name", "the response");
-    let name_text = name
-        .and_then(|name| reader.parsed(name, "lower-case letters, digits and `-`, at most 63", label_name));
-    let mode = map
-        .get("mode")
-        .map_or(Some(Mode::Enforce), |mode| reader.word(mode, "mode", MODES));
-    let when_yaml = reader.required(&map, "when", "the response");
-    let when = when_yaml.and_then(|when| names.condition(reader, when));
-    let min_available = match map.get("minAvailable") {
-        Some(yaml) => Some(self::available(reader, yaml)?),
-        None => None,
-    };
-    let mut limit_places = Vec::new();
-    let limits = map.get("limits").map_or_else(
-        || Some(Vec::new()),
-        |list| limits(reader, list, &mut limit_places, &mut None),
-    );
-    let actions = reader
-        .required(&map, "do", "the response")
-        .and_then(|list| actions::read(reader, list));
-    let (actions, action_places) = actions?;
-    let places = ResponsePlaces {
-        name: name?.span.clone(),
-        when: when_yaml?.clone(),
-        limits: limit_places,
-        actions: action_places,
-    };
-    let response = Response {
-        name: name_text?,
-        mode: of_policy.and(mode?),
-        when: when?,
-        min_available,
-        limits: limits?,
-        actions,
-    };
-    Some((response, places))
-}
-
-fn available(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<super::model::MinAvailable> {
-    let what = "a number of pods, or a share such as `50%`";
-    match yaml.plain().or_else(|| yaml.text()) {
-        Some(text) => min_available(text)
-            .map_err(|why| reader.wrong(Mistake::new(yaml.span.clone(), why).expected(what)))
-            .ok(),
-        None => reader.unfit(yaml, what),
-    }
-}
-
-fn limits(
-    reader: &mut Reader<'_>,
-    yaml: &Yaml,
-    places: &mut Vec<Range<usize>>,
-    none: &mut Option<Range<usize>>,
-) -> Option<Vec<Limit>> {
-    let items = reader.list(yaml, "limits")?;
-    if items.is_empty() {
-        *none = Some(yaml.span.clone());
-    }
-    places.extend(items.iter().map(|item| item.span.clone()));
-    each(reader, items, limit)
-}
-
-fn limit(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Limit> {
-    let map = reader.map(yaml, "a limit", LIMIT)?;
-    let scope = reader
-        .required(&map, "scope", "the limit")
-        .and_then(|scope| reader.word(scope, "scope", SCOPES));
-    let max = reader
-        .required(&map, "max", "the limit")
-        .and_then(|max| reader.number(max, 1, u32::MAX, "pods"));
-    let per = reader
-        .required(&map, "per", "the limit")
-        .and_then(|per| reader.parsed(per, DURATION, duration));
-    let on_breach = map.get("onBreach").map_or(Some(OnBreach::Skip), |word| {
-        reader.word(word, "onBreach", BREACHES)
-    });
-    Some(Limit {
-        scope: scope?,
-        max: NonZeroU32::new(max?)?,
-        per: per?,
-        on_breach: on_breach?,
-    })
-}
-
-fn protect(reader: &mut Reader<'_>, yaml: &Yaml, places: &mut Places) -> Option<Protect> {
-    let map = reader.map(yaml, "`protect`", PROTECT)?;
-    let mut protect = Protect::default();
-    if let Some(list) = map.get("namespaces") {
-        let items = reader.list(list, "namespaces")?;
-        protect.namespaces = each(reader, items, |reader, item| {
-            reader.parsed(item, "a namespace", str::parse::<Namespace>)
-        })?;
-    }
-    if let Some(selector) = map.get("namespaceSelector") {
-        places.selectors.push(selector.span.clone());
-        protect
-            .namespace_selectors
-            .push(self::selector(reader, selector)?);
-    }
-    if let Some(list) = map.get("workloads") {
-        let items = reader.list(list, "workloads")?;
-        protect.workloads = each(reader, items, workload)?;
-    }
-    Some(protect)
-}
-
-fn selector(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<LabelSelector> {
-    let map = reader.map(yaml, "`namespaceSelector`", &["matchLabels"])?;
-    let labels = reader.required(&map, "matchLabels", "the selector")?;
-    let pairs = reader.pairs(labels, "matchLabels")?;
-    let all: Vec<_> = pairs
-        .into_iter()
-        .map(|((key, text), value)| {
-            let key = qualified_key(text)
-                .map_err(|why| reader.wrong(Mistake::new(key.span.clone(), why)))
-                .ok();
-            let value = reader.parsed(value, "the value of a label", label_value);
-            Some((key?, value?))
-        })
-        .collect();
-    Some(LabelSelector {
-        match_labels: all.into_iter().collect::<Option<_>>()?,
-    })
-}
-
-fn workload(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Workload> {
-    let map = reader.map(yaml, "a workload", &["namespace", "kind", "name"])?;
-    let namespace = reader
-        .required(&map, "namespace", "the workload")
-        .and_then(|yaml| reader.parsed(yaml, "a namespace", str::parse::<Namespace>));
-    let kind = reader
-        .required(&map, "kind", "the workload")
-        .and_then(|yaml| reader.parsed(yaml, "a kind such as `Deployment`", kind));
-    let name = reader
-        .required(&map, "name", "the workload")
-        .and_then(|yaml| reader.parsed(yaml, "a name", str::parse::<PodName>));
-    Some(Workload {
-        namespace: namespace?,
-        kind: kind?,
-        name: name?,
-    })
-}
-
-/// Kinds begin with a capital: `deployment` would protect nothing.
-fn kind(text: &str) -> Result<String, String> {
-    let good =
-        text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(|c| c.is_ascii_alphanumeric());
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{} is no kind", Shown(text)))
-    }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use falco_event::Alert;
+use falco_event::{Alert, ReadError, Timestamp, read_all};
 use serde::Serialize;
 
 use super::Policies;
 use super::model::{Action, Mode, Policy, Response};
-use crate::condition::{Explained, Verdict};
+use crate::condition::{Explained, Shown, Verdict};
 use crate::facts::Facts;
 
 /// What a response would do with an alert, before its guards are asked.
@@ -40,7 +40,44 @@ pub struct Explanation {
     pub would: Would,
 }
 
+/// One alert and every response.
+///
+/// Its `Display` names the alert and shows each [`Explanation`].
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct AlertExplained {
+    /// The rule of the alert.
+    pub rule: String,
+    /// The time of the alert.
+    pub time: Timestamp,
+    /// In the order of the documents.
+    pub responses: Vec<Explanation>,
+}
+
+impl fmt::Display for AlertExplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} at {}", Shown(&self.rule), self.time)?;
+        self.responses
+            .iter()
+            .try_for_each(|response| write!(f, "\n{response}"))
+    }
+}
+
 impl Policies {
+    /// What `drop-server explain` says of a text with one alert or many, in any form that
+    /// [`read_all`] takes. A bad one is an error in its place.
+    pub fn explain_all(&self, alerts: &[u8]) -> impl Iterator<Item = Result<AlertExplained, ReadError>> {
+        read_all(alerts).map(|alert| {
+            let alert = alert?;
+            let (rule, time) = (alert.rule().to_owned(), alert.time());
+            Ok(AlertExplained {
+                rule,
+                time,
+                responses: self.explain(&alert, None),
+            })
+        })
+    }
+
     /// Explains every response, also those that name other rules, in the order of the documents.
     ///
     /// Without facts the pod was not looked up, and what needs it is unknown.

@@ -9,8 +9,10 @@ mod index;
 pub mod model;
 mod names;
 mod print;
+mod protection;
 mod quantities;
 mod reader;
+mod response;
 mod schema;
 mod yaml;
 
@@ -21,9 +23,10 @@ use falco_event::Namespace;
 use sha2::{Digest, Sha256};
 
 pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
+pub use check::check;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
-pub use explain::{Explanation, Would};
+pub use explain::{AlertExplained, Explanation, Would};
 pub use model::{
     Action, LabelSelector, Limit, MinAvailable, Mode, OnBreach, Policy, Protect, Response, Scope, Step,
     Workload,

@@ -103,7 +103,10 @@ impl Yaml {
             offset += next(source.get(offset..).unwrap_or_default(), c, *style);
         }
         let rest = source.get(offset..).unwrap_or_default();
-        let blanks = rest.len() - rest.trim_start().len();
+        let fold = |c: char| {
+            c.is_whitespace() || *style == Style::DoubleQuoted && c == '\\' && rest.contains("\\\n")
+        };
+        let blanks = rest.len() - rest.trim_start_matches(fold).len();
         let in_blank = text
             .get(at..)
             .is_some_and(|rest| rest.starts_with(char::is_whitespace));

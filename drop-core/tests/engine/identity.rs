@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::world::{SHELL, World, name, namespace, policies};
 
 fn skipped(outcome: &Outcome) -> (Guard, bool) {
-    match outcome {
-        Outcome::Skipped { guard, retryable, .. } => (*guard, *retryable),
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Skipped { guard, retryable, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    (*guard, *retryable)
 }
 
 #[test]

@@ -21,9 +21,10 @@ fn limited(limit: &str) -> Policies {
 fn label(world: &World, policies: &Policies, pod: usize) -> (&'static str, Option<Guard>) {
     world.cluster.advance(Duration::from_millis(1));
     let outcome = world.handle(policies, &world.alert(&world.pods()[pod])).outcome;
-    let guard = match &outcome {
-        Outcome::Skipped { guard, .. } => Some(*guard),
-        _ => None,
+    let guard = if let Outcome::Skipped { guard, .. } = &outcome {
+        Some(*guard)
+    } else {
+        None
     };
     (outcome.label(), guard)
 }

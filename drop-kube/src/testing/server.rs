@@ -1,28 +1,27 @@
 //! The fake API server itself: its socket, its log of requests, its faults.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use drop_core::memory::Cluster;
-use http::{Request, Response, StatusCode, Uri, header};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame, Incoming};
+use http::{Request, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use kube::client::ConfigExt as _;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::Layer as _;
 
+use super::answer::{Answer, answer, finish, is_metadata_only, keep_metadata};
 use super::changes::{Changed, Named};
 use super::fault::Faults;
 use super::reply::Reply;
@@ -62,6 +61,7 @@ struct Shared {
     requests: Mutex<Vec<Received>>,
     in_flight: InFlight,
     events: Mutex<Vec<Value>>,
+    denied: Mutex<Vec<(String, String)>>,
     /// How often all watches were ended.
     ended: watch::Sender<u64>,
 }
@@ -103,6 +103,7 @@ impl ApiServer {
             requests: Mutex::default(),
             in_flight: InFlight::default(),
             events: Mutex::default(),
+            denied: Mutex::default(),
             ended: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
@@ -119,18 +120,23 @@ impl ApiServer {
         format!("http://{}", self.address)
     }
 
-    /// A client for it that leaves retries and deadlines to its user.
+    /// A client for it that leaves retries and deadlines to its user. It knows no TLS: reading the machine's
+    /// certificates would take each test 50 ms.
     ///
     /// # Errors
-    /// The client's TLS cannot be set up, though it is not used.
+    /// The address is none that a client takes, which a bound one is not.
     pub fn client(&self) -> Result<kube::Client, kube::Error> {
         let url = self
             .url()
             .parse::<Uri>()
             .map_err(|error| kube::Error::HttpError(error.into()))?;
-        let mut config = kube::Config::new(url);
-        config.default_retry = false;
-        kube::Client::try_from(config)
+        let config = kube::Config::new(url);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build_http::<kube::client::Body>();
+        Ok(kube::Client::new(
+            config.base_uri_layer().layer(http),
+            config.default_namespace,
+        ))
     }
 
     /// The cluster that it serves.
@@ -162,6 +168,17 @@ impl ApiServer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// From now on an access review says that this verb on this resource (`pods/eviction`) is not allowed. Only
+    /// reviews ask: requests themselves are let through.
+    pub fn deny(&self, verb: &str, resource: &str) {
+        let denied = (verb.to_owned(), resource.to_owned());
+        self.shared
+            .denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(denied);
     }
 
     /// Breaks off every watch that is open.
@@ -213,8 +230,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         });
     }
 }
-
-pub(super) type Answer = Response<BoxBody<Bytes, io::Error>>;
 
 async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer, io::Error> {
     let _flying = shared.in_flight.one();
@@ -294,9 +309,32 @@ impl Shared {
                     Changed::Unanswered => None,
                 }
             }
+            (Verb::Create, "selfsubjectaccessreviews", None, None) => Some(self.review(body)),
             (Verb::Create, "events", Some(_), None) => Some(self.take_event(body)),
             _ => Some(Reply::no_path()),
         }
+    }
+
+    fn review(&self, body: &Bytes) -> Reply {
+        let mut review: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let asked = |member: &str| {
+            review
+                .pointer(&format!("/spec/resourceAttributes/{member}"))
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (verb, resource, subresource) = (asked("verb"), asked("resource"), asked("subresource"));
+        let whole = if subresource.is_empty() {
+            resource.to_owned()
+        } else {
+            format!("{resource}/{subresource}")
+        };
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        let allowed = !denied.contains(&(verb.to_owned(), whole));
+        if let Some(members) = review.as_object_mut() {
+            members.insert("status".to_owned(), serde_json::json!({ "allowed": allowed }));
+        }
+        Reply::created(review)
     }
 
     /// An Event's name is taken once, as any object's.
@@ -312,96 +350,4 @@ impl Shared {
         events.push(event.clone());
         Reply::created(event)
     }
-}
-
-/// Puts a right answer on the wire, or what the fault leaves of it.
-async fn finish(fault: Option<Fault>, reply: Reply) -> Result<Answer, io::Error> {
-    let text = reply.body.to_string();
-    match fault {
-        Some(Fault::HangAfter) => std::future::pending().await,
-        Some(Fault::CloseAfter) => Err(io::ErrorKind::ConnectionAborted.into()),
-        Some(Fault::HalfBody) => Ok(half(reply.status, &text)),
-        Some(Fault::BrokenJson) => answer(reply.status, None, first_half(&text)),
-        Some(Fault::Slow(delay)) => {
-            tokio::time::sleep(delay).await;
-            answer(reply.status, None, text)
-        }
-        Some(Fault::Answer { .. } | Fault::Hang | Fault::Close) | None => answer(reply.status, None, text),
-    }
-}
-
-fn answer(status: u16, retry_after: Option<u32>, body: String) -> Result<Answer, io::Error> {
-    let body = Full::new(Bytes::from(body))
-        .map_err(|never: Infallible| match never {})
-        .boxed();
-    let mut answer = Response::new(body);
-    *answer.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
-    answer.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
-    if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    Ok(answer)
-}
-
-/// Announces the whole body and sends half of it.
-fn half(status: u16, text: &str) -> Answer {
-    let sent = BreaksOff {
-        left: Some(Bytes::from(first_half(text))),
-        flushed: false,
-    };
-    let mut answer = Response::new(sent.boxed());
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-    answer
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, text.len().into());
-    answer
-}
-
-/// A body that fails after its first piece.
-struct BreaksOff {
-    left: Option<Bytes>,
-    flushed: bool,
-}
-
-impl Body for BreaksOff {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(piece) = self.left.take() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if !self.flushed {
-            // Once more round, so that the piece is on the wire before the connection ends.
-            self.flushed = true;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
-    }
-}
-
-fn first_half(text: &str) -> String {
-    text.chars().take(text.chars().count() / 2).collect()
-}
-
-fn is_metadata_only(accept: &header::HeaderValue) -> bool {
-    accept
-        .to_str()
-        .is_ok_and(|accept| accept.contains("as=PartialObjectMetadata"))
-}
-
-fn keep_metadata(body: &mut Value) {
-    let keep = |object: &mut Value| {
-        if let Some(members) = object.as_object_mut() {
-            members.retain(|key, _| matches!(key.as_str(), "metadata" | "items"));
-        }
-    };
-    if let Some(items) = body.get_mut("items").and_then(Value::as_array_mut) {
-        items.iter_mut().for_each(keep);
-    }
-    keep(body);
 }

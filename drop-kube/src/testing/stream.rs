@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Fault;
+use super::answer::Answer;
 use super::objects;
 use super::route::Route;
-use super::server::Answer;
 
 /// How often the cluster in memory, which cannot tell by itself, is asked for what is new.
 const EACH: Duration = Duration::from_millis(1);

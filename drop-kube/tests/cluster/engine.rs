@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use drop_core::Engine;
 use drop_core::memory::{Records, Workload};
+use drop_core::outcome::Ending;
 use drop_core::past::LocalMemory;
 use drop_core::pod::{Phase, Pod};
 use drop_core::policy::{Policies, Source};
@@ -14,6 +15,7 @@ use drop_core::testing::Fixture;
 use drop_kube::{Events, Settings};
 use falco_event::{Alert, Namespace, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::fixture::Real;
 
@@ -26,10 +28,10 @@ spec:
   responses:
     - name: shell
       when: alert.rule = "Terminal shell in container"
-      do: [delete: {}]
+      do: [delete: { gracePeriodSeconds: 3 }]
 "#;
 
-struct Now(Instant);
+pub(crate) struct Now(pub(crate) Instant);
 
 impl Clock for Now {
     fn wall(&self) -> Timestamp {
@@ -41,7 +43,7 @@ impl Clock for Now {
     }
 }
 
-fn alert(pod: &Pod) -> Alert {
+pub(crate) fn alert(pod: &Pod) -> Alert {
     let alert = json!({
         "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall",
         "time": Timestamp::now().to_string(), "output": "a shell\nwith a line of its own",
@@ -77,6 +79,44 @@ async fn an_alert_drops_its_pod_and_tells_it() {
     end.unwrap();
 }
 
+/// What the engine is given in these tests.
+fn engine(real: &Real) -> (Engine, Records) {
+    let (clock, records) = (Arc::new(Now(Instant::now())), Records::default());
+    let memory = Arc::new(LocalMemory::new(clock.clone()));
+    (
+        Engine::new(
+            Arc::new(real.pods.clone()),
+            memory,
+            Arc::new(records.clone()),
+            clock,
+        ),
+        records,
+    )
+}
+
+fn policies() -> Policies {
+    Policies::parse(&[Source {
+        name: "p.yaml",
+        text: POLICY,
+    }])
+    .unwrap()
+}
+
+/// Asks the engine each time that the watch sees a pod go. Returns how often.
+async fn confirm(engine: &Engine, changes: &mut watch::Receiver<u64>) -> u32 {
+    let mut woken = 0;
+    let confirmed = async {
+        while engine.confirm().await.unwrap() != 0 {
+            changes.changed().await.unwrap();
+            woken += 1;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), confirmed)
+        .await
+        .unwrap();
+    woken
+}
+
 async fn drop_one(real: &Real) {
     let namespace = real.namespace(&[]).await;
     real.create(Workload::deployment(
@@ -85,31 +125,65 @@ async fn drop_one(real: &Real) {
     ))
     .await;
     let old = running(real, &namespace, None).await;
-    let (clock, records) = (Arc::new(Now(Instant::now())), Records::default());
-    let memory = Arc::new(LocalMemory::new(clock.clone()));
-    let engine = Engine::new(Arc::new(real.pods.clone()), memory, Arc::new(records), clock);
-    let policies = Policies::parse(&[Source {
-        name: "p.yaml",
-        text: POLICY,
-    }])
-    .unwrap();
+    let (engine, records) = engine(real);
     let mut changes = real.index.as_ref().unwrap().changes();
-
-    let decided = engine.handle(&policies, &alert(&old), None).await;
+    let decided = engine.handle(&policies(), &alert(&old), None).await;
     assert_eq!(decided.outcome.label(), "acted", "{}", decided.outcome);
-    let confirmed = async {
-        while engine.confirm().await.unwrap() == 0 {
-            changes.changed().await.unwrap();
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), confirmed)
-        .await
-        .unwrap();
+    confirm(&engine, &mut changes).await;
+    assert_eq!(
+        records.closed().remove(0).ending,
+        Ending::Confirmed { ours: true }
+    );
     let new = running(real, &namespace, Some(&old)).await;
     assert_ne!((new.uid, new.name), (old.uid.clone(), old.name.clone()));
+    told(real, &namespace, Record::Decided(Box::new(decided))).await;
+}
 
+/// A pod whose containers do not end on SIGTERM is there until its grace is over, and is confirmed only then.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn a_pod_that_ignores_sigterm_is_confirmed_after_its_grace() {
+    let mut settings = Settings::default();
+    let real = Real::connect("sigterm").await;
+    let namespace = real.namespace(&[]).await;
+    // Only its own namespace is watched, so that nothing else wakes it.
+    settings.namespaces = vec![namespace.clone()];
+    let real = Arc::new(real.with_index(settings).await);
+    let running = Arc::clone(&real);
+    let end = tokio::spawn(async move { outlive_sigterm(&running, &namespace).await }).await;
+    real.remove_all().await;
+    end.unwrap();
+}
+
+async fn outlive_sigterm(real: &Real, namespace: &Namespace) {
+    real.create(Workload::pod(namespace.clone(), "stubborn".parse().unwrap()).ignores_sigterm())
+        .await;
+    let pod = running(real, namespace, None).await;
+    let (engine, records) = engine(real);
+    let mut changes = real.index.as_ref().unwrap().changes();
+    let began = Instant::now();
+    let decided = engine.handle(&policies(), &alert(&pod), None).await;
+    assert_eq!(decided.outcome.label(), "acted", "{}", decided.outcome);
+    assert_eq!(engine.confirm().await, Ok(1), "it is still there");
+    assert_eq!(
+        confirm(&engine, &mut changes).await,
+        1,
+        "the first wake finds it gone"
+    );
+    assert_eq!(
+        records.closed().remove(0).ending,
+        Ending::Confirmed { ours: true }
+    );
+    // The policy's grace is 3 s; the API server counts them from a time that it cut to whole seconds.
+    assert!(
+        began.elapsed() >= Duration::from_millis(1_900),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+async fn told(real: &Real, namespace: &Namespace, record: Record) {
     let events = Events::new(real.client.clone(), "drop-server-0", &Settings::default());
-    let record = Record::Decided(Box::new(decided));
     events.write(&record).await;
     events.write(&record).await;
     let through = async {

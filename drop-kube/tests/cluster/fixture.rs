@@ -46,16 +46,20 @@ impl Real {
 
     /// The same, with an index that is warm.
     pub(crate) async fn watched(stem: &str, settings: Settings) -> Self {
-        let real = Self::connect(stem).await;
+        Self::connect(stem).await.with_index(settings).await
+    }
+
+    /// Itself with an index that is warm.
+    pub(crate) async fn with_index(self, settings: Settings) -> Self {
         let index = Index::new(connect_for_watches(&kubeconfig()).await.unwrap(), &settings);
         let kept = index.clone();
         tokio::spawn(async move { kept.keep().await });
         index.warm().await;
-        let pods = KubePods::new(real.client.clone(), settings).with_index(index.clone());
+        let pods = KubePods::new(self.client.clone(), settings).with_index(index.clone());
         Self {
             pods,
             index: Some(index),
-            ..real
+            ..self
         }
     }
 
@@ -98,7 +102,7 @@ impl Real {
     }
 }
 
-fn kubeconfig() -> Connect {
+pub(crate) fn kubeconfig() -> Connect {
     let path = std::env::var_os("FALCO_DROP_TEST_KUBECONFIG").filter(|path| !path.is_empty());
     assert!(
         path.is_some(),

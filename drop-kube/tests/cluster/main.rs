@@ -14,3 +14,6 @@ mod conformance;
 mod engine;
 mod fixture;
 mod manifest;
+mod proxy;
+mod rights;
+mod storm;

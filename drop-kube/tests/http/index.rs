@@ -72,18 +72,12 @@ async fn until(is: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_warm_index_finds_by_every_mark_without_a_request() {
+async fn a_warm_index_finds_what_the_api_server_cannot_select_by_without_a_request() {
     let watched = Watched::warm(Settings::default()).await;
     let pod = watched.house.pod();
     let id = pod.containers[0].id.clone();
     let short = id.as_str().get(..12).unwrap().parse().unwrap();
-    let name = By::Name(pod.namespace.clone(), pod.name.clone());
-    for by in [
-        By::Container(id),
-        By::Container(short),
-        By::Uid(pod.uid.clone()),
-        name,
-    ] {
+    for by in [By::Container(id), By::Container(short), By::Uid(pod.uid.clone())] {
         assert_eq!(watched.pods.find(&by).await, Ok(vec![pod.clone()]), "{by:?}");
     }
     assert_eq!((watched.index.len(), watched.asked()), (2, vec![]));
@@ -99,6 +93,25 @@ async fn a_warm_index_finds_by_every_mark_without_a_request() {
         .await
         .unwrap();
     assert_eq!(watched.asked().len(), 1, "an act costs one request");
+}
+
+/// A watch that is behind shows the pod before; a pod of a StatefulSet has its name.
+#[tokio::test]
+async fn a_name_is_asked_for_though_the_index_knows_it() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail(Verb::Watch, Fault::Hang);
+    watched.house.server.end_watches();
+    let set = Workload::stateful_set(shop(), "db".parse().unwrap());
+    watched.house.cluster.add_workload(set);
+    let by = By::Name(shop(), "db-0".parse().unwrap());
+    let old = watched.pods.find(&by).await.unwrap().remove(0);
+    watched
+        .house
+        .cluster
+        .delete(&old.namespace, &old.name, Some(&old.uid), Some(0))
+        .unwrap();
+    let new = watched.pods.find(&by).await.unwrap().remove(0);
+    assert_ne!(new.uid, old.uid);
 }
 
 #[tokio::test]
@@ -133,14 +146,6 @@ async fn what_changes_is_in_the_index_soon_after() {
     watched
         .until_found(&By::Container(pod.containers[0].id.clone()), 1)
         .await;
-}
-
-#[tokio::test]
-async fn a_name_that_the_index_does_not_know_yet_is_asked_for() {
-    let watched = Watched::warm(Settings::default()).await;
-    let by = By::Name(shop(), "nothing".parse().unwrap());
-    assert_eq!(watched.pods.find(&by).await, Ok(vec![]));
-    assert_eq!(watched.asked(), ["GET /api/v1/namespaces/shop/pods/nothing"]);
 }
 
 /// Cold: a name is one GET; what the API server cannot select by has to wait.
@@ -273,11 +278,13 @@ async fn annotations_that_nobody_asked_for_are_not_kept() {
     house.cluster.add_workload(noted);
     let watched = Watched::over(house, &settings);
     watched.index.warm().await;
-    let found = watched
-        .pods
-        .find(&By::Name(shop(), "noted".parse().unwrap()))
-        .await
-        .unwrap();
+    let uid = watched
+        .house
+        .cluster
+        .pod(&shop(), &"noted".parse().unwrap())
+        .unwrap()
+        .uid;
+    let found = watched.pods.find(&By::Uid(uid)).await.unwrap();
     assert_eq!(
         found[0].annotations,
         [("kept".to_owned(), "yes".to_owned())].into()

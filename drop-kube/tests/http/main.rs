@@ -3,9 +3,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "functions beside the tests fail as tests do"
 )]
 
+mod access;
 mod changes;
 mod conformance;
 mod events;

@@ -104,7 +104,7 @@ fn alert(pod: &k8s_openapi::api::core::v1::Pod) -> String {
         "output": "Notice A shell was spawned in a container with an attached terminal", "priority": "Notice",
         "rule": "Terminal shell in container", "time": started,
         "output_fields": {
-            "container.id": id[..12], "container.image.repository": "mysql", "k8s.ns.name": pod.metadata.namespace,
+            "container.id": id.get(..12), "container.image.repository": "mysql", "k8s.ns.name": pod.metadata.namespace,
             "k8s.pod.name": pod.metadata.name, "proc.cmdline": "bash -il", "proc.name": "bash",
         },
     })

@@ -89,10 +89,9 @@ impl Drop for Program {
 
 fn address(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = &line["fields"];
-    let listening = fields["message"].as_str()?.starts_with("listening");
+    let listening = line["message"].as_str()?.starts_with("listening");
     listening
-        .then(|| fields["address"].as_str().map(str::to_owned))
+        .then(|| line["address"].as_str().map(str::to_owned))
         .flatten()
 }
 

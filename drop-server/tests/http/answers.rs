@@ -75,7 +75,12 @@ async fn what_cannot_be_read_is_refused_with_the_reason_and_touches_nothing() {
             400,
         ),
         ("empty", json.to_owned(), String::new(), 400),
-        ("broken off", json.to_owned(), text[..40].to_owned(), 400),
+        (
+            "broken off",
+            json.to_owned(),
+            text.get(..40).unwrap().to_owned(),
+            400,
+        ),
         ("no id", STRUCTURED.to_owned(), without("id"), 400),
         ("no type", STRUCTURED.to_owned(), without("type"), 400),
         ("no data", STRUCTURED.to_owned(), without("data"), 400),
