@@ -22,7 +22,7 @@ const ALLOWED: [(&str, &str); 5] = [
     (
         "drop-kube",
         "async-trait bytes drop-core falco-event futures-util http http-body-util hyper hyper-util jiff kube serde \
-         serde_json thiserror tokio tracing",
+         serde_json thiserror tokio tower tracing",
     ),
     (
         "drop-server",
