@@ -64,6 +64,7 @@ async fn the_account_reads_everywhere_and_acts_where_the_role_is_bound() {
         for (verb, resource) in [
             ("get", "pods"),
             ("list", "pods"),
+            ("watch", "pods"),
             ("get", "replicasets.apps"),
             ("list", "replicasets.apps"),
             ("get", "jobs.batch"),
@@ -71,7 +72,12 @@ async fn the_account_reads_everywhere_and_acts_where_the_role_is_bound() {
             assert!(account.may(verb, resource, &closed).await, "{verb} {resource}");
         }
         assert!(account.may("get", "namespaces", "").await);
-        let acts = [("delete", "pods"), ("patch", "pods"), ("create", "pods/eviction")];
+        let acts = [
+            ("delete", "pods"),
+            ("patch", "pods"),
+            ("create", "pods/eviction"),
+            ("create", "events.events.k8s.io"),
+        ];
         for (verb, resource) in acts {
             assert!(account.may(verb, resource, &open).await, "{verb} {resource}");
             assert!(!account.may(verb, resource, &closed).await, "{verb} {resource}");

@@ -280,64 +280,78 @@ fn what_runs_is_hardened() {
     }
 }
 
-/// Reading everywhere, changing nowhere until a person binds the other role; no wildcard, no secrets, no exec.
+/// The rules of a role: group, resource and verb.
+fn rules(objects: &[Value], role: &str) -> BTreeSet<[String; 3]> {
+    let texts = |value: &Value| -> Vec<String> {
+        let all = value.as_array().unwrap().iter();
+        all.map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut all = BTreeSet::new();
+    for rule in named(objects, "ClusterRole", role)["rules"].as_array().unwrap() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                let verbs = texts(&rule["verbs"]).into_iter();
+                all.extend(verbs.map(|verb| [group.clone(), resource.clone(), verb]));
+            }
+        }
+    }
+    all
+}
+
+/// Reading everywhere, changing nowhere until a person binds the other role.
 #[test]
 fn the_account_of_drop_server_reads_and_no_more() {
     let objects = objects("base");
-    let rights = |role| -> BTreeSet<(String, String)> {
-        let rules = named(&objects, "ClusterRole", role)["rules"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let texts = |value: &Value| {
-            value
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|text| text.as_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
-        };
-        rules
-            .iter()
-            .flat_map(|rule| {
-                texts(&rule["resources"])
-                    .into_iter()
-                    .flat_map(|resource| {
-                        texts(&rule["verbs"])
-                            .into_iter()
-                            .map(move |verb| (resource.clone(), verb))
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .collect()
-    };
-    let reads = rights("falco-drop-read");
-    assert!(
-        reads
-            .iter()
-            .all(|(_, verb)| ["get", "list", "watch"].contains(&verb.as_str())),
-        "{reads:?}"
-    );
-    assert!(
-        !reads
-            .iter()
-            .any(|(resource, _)| resource == "secrets" || resource.contains('*')),
-        "{reads:?}"
-    );
-    let acts = [
-        ("events", "create"),
-        ("pods", "delete"),
-        ("pods", "patch"),
-        ("pods/eviction", "create"),
-    ]
-    .map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
-    assert_eq!(rights("falco-drop-act"), BTreeSet::from(acts));
+    let reads = rules(&objects, "falco-drop-read");
+    let is_read = |[_, _, verb]: &[String; 3]| ["get", "list", "watch"].contains(&verb.as_str());
+    assert!(reads.iter().all(is_read), "{reads:?}");
+    let is_binding = |object: &&Value| object["kind"].as_str().unwrap().ends_with("RoleBinding");
     let bound: Vec<_> = objects
         .iter()
-        .filter(|object| object["kind"].as_str().unwrap().ends_with("RoleBinding"))
+        .filter(is_binding)
         .map(|object| &object["roleRef"]["name"])
         .collect();
     assert_eq!(bound, [&json!("falco-drop-read")]);
+}
+
+/// What needs everything that a policy can need.
+const DEMANDING: &str = r#"
+apiVersion: falco-drop.dev/v1alpha1
+kind: DropPolicy
+metadata: {name: demanding}
+spec:
+  mode: enforce
+  responses:
+    - name: evict
+      when: ns.label[team] = shop
+      minAvailable: 1
+      do: [label: {labels: {security: hit}}, evict: {}]
+    - {name: delete, when: alert.rule = r, do: [delete: {}]}
+"#;
+
+/// Both roles together are what the most demanding policy needs, and no more.
+#[test]
+fn the_roles_are_what_policies_can_need() {
+    let source = Source {
+        name: "demanding",
+        text: DEMANDING,
+    };
+    let policies = Policies::parse(&[source]).unwrap();
+    let uses = drop_kube::Uses {
+        index: true,
+        events: true,
+    };
+    let needed = drop_kube::rights(&policies, uses);
+    let needed: BTreeSet<_> = needed
+        .iter()
+        .map(|right| [right.group, right.resource, right.verb].map(str::to_owned))
+        .collect();
+    let objects = objects("base");
+    let given: BTreeSet<_> = ["falco-drop-read", "falco-drop-act"]
+        .iter()
+        .flat_map(|role| rules(&objects, role))
+        .collect();
+    assert_eq!(given, needed);
 }
 
 #[test]
