@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use drop_core::record::escape;
 use falco_event::cloudevents::{Refusal, receive};
 use falco_event::{Alert, Timestamp, read_all};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
@@ -31,8 +32,8 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
         (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
         (&Method::GET, "/policies") => policies(host),
         (&Method::GET, "/metrics") => metrics(host),
-        (&Method::OPTIONS, _) => allow(StatusCode::NO_CONTENT),
-        _ => allow(StatusCode::METHOD_NOT_ALLOWED),
+        (&Method::OPTIONS, path) => allow(StatusCode::NO_CONTENT, path),
+        (method, path) => not_allowed(host, method, path),
     }
 }
 
@@ -104,7 +105,12 @@ fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
         .get(CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    let is_json = media_type.is_empty() || media_type.to_ascii_lowercase().starts_with(b"application/json");
+    let media_type = media_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    let is_json = media_type.is_empty() || media_type.eq_ignore_ascii_case(b"application/json");
     if !is_json {
         let expected = "expected a CloudEvent, or Falco's alert as application/json";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, expected.to_owned()));
@@ -134,7 +140,10 @@ async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
     for task in tasks {
         again |= match task {
             Some(task) => task.await.is_none_or(|outcome| outcome.is_retryable()),
-            None => true,
+            None => {
+                tracing::warn!("an alert was sent back: too many are in flight");
+                true
+            }
         };
     }
     match (delivery.refused.first(), again) {
@@ -152,18 +161,30 @@ fn retry() -> Response<Full<Bytes>> {
     response
 }
 
-fn allow(status: StatusCode) -> Response<Full<Bytes>> {
+fn not_allowed(host: &Host, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let (method, shown) = (escape(method.as_str()), escape(path));
+    tracing::warn!(method, path = shown, "a request was refused: not POST");
+    host.metrics().refused();
+    allow(StatusCode::METHOD_NOT_ALLOWED, path)
+}
+
+fn allow(status: StatusCode, path: &str) -> Response<Full<Bytes>> {
+    let allowed = match path {
+        "/healthz" | "/readyz" => "GET, HEAD, POST, OPTIONS",
+        "/policies" | "/metrics" => "GET, POST, OPTIONS",
+        _ => "POST, OPTIONS",
+    };
     let mut response = empty(status);
     response
         .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 /// The reason goes to the log too: few senders show it, and a Broker only in its dead letters. An event that is not
 /// Falco's is none of ours and no mistake of its sender: it is acknowledged, without a body.
 fn refuse(host: &Host, status: StatusCode, why: &str) -> Response<Full<Bytes>> {
-    let why = drop_core::record::escape(why);
+    let why = escape(why);
     tracing::warn!(status = status.as_u16(), why, "a request was refused");
     host.metrics().refused();
     if status.is_success() {

@@ -92,14 +92,14 @@ fn say(decided: &Decided) {
 }
 
 fn say_closed(closed: &Closed) {
-    let (id, target, took_ms) = (closed.id, &closed.target, closed.took / 1_000_000);
+    let (id, pod, took_ms) = (closed.id, &closed.target, closed.took / 1_000_000);
     match &closed.ending {
         Ending::Confirmed { ours: true } => {
-            tracing::info!(%id, %target, took_ms, "confirmed: the pod is gone")
+            tracing::info!(%id, %pod, took_ms, "confirmed: the pod is gone")
         }
         Ending::Confirmed { ours: false } => {
-            tracing::info!(%id, %target, took_ms, "the pod is gone, perhaps not by this act");
+            tracing::info!(%id, %pod, took_ms, "the pod is gone, perhaps not by this act");
         }
-        Ending::Unconfirmed { why } => tracing::warn!(%id, %target, took_ms, "unconfirmed: {why}"),
+        Ending::Unconfirmed { why } => tracing::warn!(%id, %pod, took_ms, "unconfirmed: {why}"),
     }
 }

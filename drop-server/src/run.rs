@@ -92,7 +92,11 @@ async fn until_drained(listener: TcpListener, host: Arc<Host>, gone: Option<Gone
         let host = Arc::clone(&host);
         async move { host.confirm(gone).await }
     });
-    crate::edge::serve(listener, Arc::clone(&host), stop.drain.cancelled()).await;
+    let draining = async {
+        stop.drain.cancelled().await;
+        tracing::info!("draining");
+    };
+    crate::edge::serve(listener, Arc::clone(&host), draining).await;
     if tokio::time::timeout(TASKS_WITHIN, host.drain()).await.is_err() {
         tracing::warn!("alerts were still under way after {} s", TASKS_WITHIN.as_secs());
     }

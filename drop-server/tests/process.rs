@@ -156,20 +156,7 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
 fn it_serves_records_what_it_does_and_ends_well_on_a_signal() {
     let file = policy(SHELL);
     let path = file.path().to_str().unwrap();
-    let mut server = Running::start(&[
-        "serve",
-        "--cluster",
-        "memory",
-        "--listen",
-        "127.0.0.1:0",
-        "--policy",
-        path,
-    ]);
-    let started = server.logged(|line| line.contains("listening"));
-    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["address"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let (mut server, address) = Running::serve(path);
     let body = format!(
         r#"{{"rule":"Terminal shell in container","priority":"Notice","time":"{}","output":"x","output_fields":{{"container.id":"f29b261f8831"}}}}"#,
         jiff::Timestamp::now()
@@ -191,6 +178,55 @@ fn it_serves_records_what_it_does_and_ends_well_on_a_signal() {
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn the_first_signal_drains_and_the_second_ends_at_once() {
+    let file = policy(SHELL);
+    for (signals, code) in [(vec!["INT"], 0), (vec!["INT", "TERM"], 1)] {
+        let (mut server, address) = Running::serve(file.path().to_str().unwrap());
+        let mut hanging = TcpStream::connect(&address).unwrap();
+        if signals.len() > 1 {
+            // A request whose body never comes keeps the drain open.
+            write!(
+                hanging,
+                "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+            )
+            .unwrap();
+            let mut go_on = [0; 12];
+            hanging.read_exact(&mut go_on).unwrap();
+            assert_eq!(&go_on, b"HTTP/1.1 100");
+        }
+        for (number, signal) in signals.iter().enumerate() {
+            server.signal(signal);
+            if number + 1 < signals.len() {
+                server.logged(|line| line.contains("draining"));
+            }
+        }
+        assert_eq!(server.child.wait().unwrap().code(), Some(code), "{signals:?}");
+    }
+}
+
+#[test]
+fn what_is_refused_stands_in_the_log_on_one_line_with_every_key_once() {
+    let file = policy(SHELL);
+    let (mut server, address) = Running::serve(file.path().to_str().unwrap());
+    for request in [
+        "PUT /a%0ab HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 8\r\n\r\n{\u{1b}[31m\n}",
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        let line = server.logged(|line| line.contains("a request was refused"));
+        assert!(!line.contains('\u{1b}'), "{line}");
+        let keys: Vec<_> = line
+            .split("\":")
+            .filter_map(|part| part.rsplit('"').next())
+            .collect();
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(keys.len(), distinct.len(), "{line}");
+    }
+}
+
 /// A program that runs until the test ends it.
 struct Running {
     child: Child,
@@ -204,6 +240,24 @@ impl Running {
         let out = BufReader::new(child.stdout.take().unwrap());
         let log = BufReader::new(child.stderr.take().unwrap());
         Self { child, out, log }
+    }
+
+    /// The server on the cluster in memory, and its address.
+    fn serve(policy: &str) -> (Self, String) {
+        let arguments = [
+            "serve",
+            "--cluster",
+            "memory",
+            "--listen",
+            "127.0.0.1:0",
+            "--policy",
+            policy,
+        ];
+        let mut server = Self::start(&arguments);
+        let started: serde_json::Value =
+            serde_json::from_str(&server.logged(|line| line.contains("listening"))).unwrap();
+        let address = started["address"].as_str().unwrap().to_owned();
+        (server, address)
     }
 
     fn line(&mut self, is_it: impl Fn(&str) -> bool) -> String {

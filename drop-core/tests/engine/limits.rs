@@ -98,3 +98,15 @@ fn pods_that_were_acted_on_are_not_available_whatever_their_status_says() {
         .collect();
     assert_eq!(results, ["acted", "acted", "skipped"]);
 }
+
+#[test]
+fn a_new_policy_neither_clears_nor_arms_what_is_remembered() {
+    let world = World::of(4);
+    let old = limited("scope: workload, max: 1, per: 1m, onBreach: disarm");
+    let alert = world.alert(&world.pods()[0]);
+    assert_eq!(world.handle(&old, &alert).outcome.label(), "acted");
+    assert_eq!(label(&world, &old, 1), ("skipped", Some(Guard::Limit)));
+    let new = limited("scope: workload, max: 2, per: 1h, onBreach: disarm");
+    assert_eq!(world.handle(&new, &alert).outcome.label(), "duplicate");
+    assert_eq!(label(&world, &new, 1).0, "observed", "it is disarmed still");
+}

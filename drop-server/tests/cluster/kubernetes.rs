@@ -23,6 +23,9 @@ pub(crate) struct Lab {
     pub(crate) namespace: String,
 }
 
+/// What the cluster-wide objects of a test are found by.
+const LABEL: &str = "falco-drop.dev/test";
+
 /// A service account's kubeconfig.
 pub(crate) struct Account(tempfile::NamedTempFile);
 
@@ -41,10 +44,7 @@ impl Lab {
         let path = std::env::var("FALCO_DROP_TEST_KUBECONFIG")
             .expect("FALCO_DROP_TEST_KUBECONFIG names a kubeconfig");
         let kubeconfig = Kubeconfig::read_from(path).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        let client = Client::try_from(config).unwrap();
+        let client = client(kubeconfig.clone()).await;
         let wanted: Namespace = object(json!({ "metadata": { "generateName": "falco-drop-test-" } }));
         let made = Api::all(client.clone())
             .create(&PostParams::default(), &wanted)
@@ -156,12 +156,13 @@ impl Lab {
             let own = format!("{}-{name}", self.namespace);
             let mut role = released(name);
             role.metadata.name = Some(own.clone());
+            role.metadata.labels = Some([(LABEL.to_owned(), self.namespace.clone())].into());
             Api::all(self.client.clone())
                 .create(&PostParams::default(), &role)
                 .await
                 .unwrap();
             let binding: ClusterRoleBinding = object(json!({
-                "metadata": { "name": own },
+                "metadata": { "name": own, "labels": { LABEL: self.namespace } },
                 "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": own },
                 "subjects": [{ "kind": "ServiceAccount", "name": "drop-server", "namespace": self.namespace }],
             }));
@@ -171,37 +172,47 @@ impl Lab {
                 .unwrap();
         }
     }
+}
 
-    /// Removes everything. A test that failed leaves its namespace for a person to look at.
-    pub(crate) async fn end(self) {
-        let of_this = |name: &Option<String>| {
-            name.as_ref()
-                .is_some_and(|name| name.starts_with(&self.namespace))
-        };
-        let roles: Api<ClusterRole> = Api::all(self.client.clone());
-        let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
-        for binding in bindings.list(&ListParams::default()).await.unwrap() {
-            if of_this(&binding.metadata.name) {
-                bindings
-                    .delete(&binding.metadata.name.unwrap(), &DeleteParams::default())
-                    .await
-                    .unwrap();
-            }
+/// Removes everything, also after a failure.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let (kubeconfig, namespace) = (self.kubeconfig.clone(), self.namespace.clone());
+        // A runtime of its own: the test's may be ending.
+        let removal = std::thread::spawn(move || {
+            tokio::runtime::Runtime::new()
+                .unwrap()
+                .block_on(remove(kubeconfig, &namespace));
+        });
+        if removal.join().is_err() {
+            eprintln!("{} is left", self.namespace);
         }
-        for role in roles.list(&ListParams::default()).await.unwrap() {
-            if of_this(&role.metadata.name) {
-                roles
-                    .delete(&role.metadata.name.unwrap(), &DeleteParams::default())
-                    .await
-                    .unwrap();
-            }
-        }
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces
-            .delete(&self.namespace, &DeleteParams::default())
-            .await
-            .unwrap();
     }
+}
+
+async fn client(kubeconfig: Kubeconfig) -> Client {
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+    Client::try_from(config.unwrap()).unwrap()
+}
+
+async fn remove(kubeconfig: Kubeconfig, namespace: &str) {
+    let client = client(kubeconfig).await;
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let own = ListParams::default().labels(&format!("{LABEL}={namespace}"));
+    bindings
+        .delete_collection(&DeleteParams::default(), &own)
+        .await
+        .unwrap();
+    roles
+        .delete_collection(&DeleteParams::default(), &own)
+        .await
+        .unwrap();
+    let namespaces: Api<Namespace> = Api::all(client);
+    namespaces
+        .delete(namespace, &DeleteParams::default())
+        .await
+        .unwrap();
 }
 
 fn container_id(pod: &Pod) -> Option<&String> {

@@ -58,7 +58,6 @@ async fn a_shell_in_the_database_ends_with_its_pod_and_the_deployment_has_a_new_
     assert!(lab.is_alive(&new).await, "the replacement is not hit");
     drop(shim);
     assert_eq!(server.end(), Some(0));
-    lab.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +79,6 @@ async fn without_the_right_to_act_the_alert_is_kept_until_a_person_gives_it() {
     lab.bind(&ROLES[1..]).await;
     assert_eq!(post(&server.address, &alert(&pod)), 202);
     assert_eq!(server.record()["outcome"]["is"], json!("acted"));
-    lab.end().await;
 }
 
 fn server(account: &Account, policy: &str) -> Program {

@@ -11,7 +11,7 @@ use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Targe
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use crate::stage::{Stage, alert, answer, request, soon};
+use crate::stage::{POLICY, Stage, alert, answer, request, soon};
 
 /// An API that panics.
 pub(crate) struct Broken;
@@ -107,6 +107,68 @@ async fn the_drain_finishes_what_is_under_way_and_accepts_nothing_new() {
     assert_eq!(soon(answer(&mut stream)).await.status, 202);
     soon(stage.server).await.unwrap();
     assert!(tokio::net::TcpStream::connect(stage.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_alert_in_flight_finishes_under_the_policy_it_started_with() {
+    let (mut stage, arrived, let_through) = held().await;
+    let before = stage.store.status().active;
+    let mut stream = stage.connect().await;
+    let body = alert(&stage.pod());
+    stream
+        .write_all(&request("content-type: application/json\r\n", body.as_bytes()))
+        .await
+        .unwrap();
+    soon(arrived.acquire()).await.unwrap().forget();
+    stage.rewrite(&POLICY.replace("enforce", "observe"));
+    let after = stage.store.status().active;
+    assert_eq!((before.generation, after.generation), (1, 2));
+    let_through.add_permits(1);
+    assert_eq!(soon(answer(&mut stream)).await.status, 202);
+    let next = stage.cluster.pods().pop().unwrap();
+    stage.falco(&alert(&next)).await;
+    let records = stage.records.decided();
+    assert_eq!(
+        (records[0].policies.clone(), records[0].outcome.label()),
+        (before.hash, "acted")
+    );
+    assert_eq!(
+        (records[1].policies.clone(), records[1].outcome.label()),
+        (after.hash, "observed")
+    );
+}
+
+#[tokio::test]
+async fn a_policy_that_is_refused_is_said_in_the_status_and_in_a_metric() {
+    let mut stage = Stage::new().await;
+    assert!(
+        stage
+            .get("/metrics")
+            .await
+            .contains("falco_drop_policy_refused 0")
+    );
+    stage.rewrite("spec: [");
+    let (status, metrics) = (stage.get("/policies").await, stage.get("/metrics").await);
+    assert!(
+        status.contains(r#""generation":1"#) && status.contains(r#""refused":""#),
+        "{status}"
+    );
+    for series in [
+        "falco_drop_policy_refused 1",
+        "falco_drop_policy_generation 1",
+        r#"falco_drop_policy_reloads_total{result="refused"} 1"#,
+    ] {
+        assert!(metrics.contains(series), "{series} is not in {metrics}");
+    }
+    stage.rewrite(&POLICY.replace("enforce", "observe"));
+    let (status, metrics) = (stage.get("/policies").await, stage.get("/metrics").await);
+    assert!(
+        status.contains(r#""generation":2"#) && !status.contains("refused"),
+        "{status}"
+    );
+    assert!(
+        metrics.contains("falco_drop_policy_refused 0") && metrics.contains("falco_drop_policy_generation 2")
+    );
 }
 
 #[tokio::test]

@@ -1,15 +1,15 @@
 //! A server on loopback, its cluster, and a client that speaks bytes.
 
 use std::future::Future;
+use std::io::Write;
 use std::sync::Arc;
 
 use drop_core::Engine;
 use drop_core::memory::{Cluster, Records, Workload};
 use drop_core::past::LocalMemory;
 use drop_core::pod::Pod;
-use drop_core::policy::{Policies, Source};
 use drop_core::ports::PodApi;
-use drop_server::{Host, Metrics, Store, SystemClock, serve};
+use drop_server::{Follower, Host, Metrics, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +37,10 @@ pub(crate) struct Stage {
     pub(crate) stop: CancellationToken,
     pub(crate) server: JoinHandle<()>,
     pub(crate) host: Arc<Host>,
+    /// The policies, and the file that they follow.
+    pub(crate) store: Arc<Store>,
+    pub(crate) follower: Follower,
+    pub(crate) file: tempfile::NamedTempFile,
 }
 
 /// The status line's number, the headers as text, the body.
@@ -62,31 +66,42 @@ impl Stage {
         let clock = Arc::new(SystemClock::default());
         let memory = Arc::new(LocalMemory::new(clock.clone()));
         let engine = Engine::new(api(cluster.clone()), memory, Arc::new(records.clone()), clock);
+        let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        file.write_all(POLICY.as_bytes()).unwrap();
+        let (follower, policies) = Follower::start(vec![file.path().to_owned()], None).unwrap();
         let metrics = Arc::new(Metrics::default());
-        let policies = Policies::parse(&[Source {
-            name: "p",
-            text: POLICY,
-        }])
-        .unwrap_or_else(|wrong| panic!("{wrong}"));
+        let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop, host) = (
             listener.local_addr().unwrap(),
             CancellationToken::new(),
-            Arc::new(Host::new(
-                engine,
-                Arc::new(Store::new(policies, Arc::clone(&metrics))),
-                metrics,
-            )),
+            Arc::new(Host::new(engine, Arc::clone(&store), metrics)),
         );
         let server = tokio::spawn(serve(listener, Arc::clone(&host), stop.clone().cancelled_owned()));
         Self {
             cluster,
             records,
+            store,
+            follower,
+            file,
             address,
             stop,
             server,
             host,
         }
+    }
+
+    /// Writes the policy file anew and lets the server look at it until it has judged it.
+    pub(crate) fn rewrite(&mut self, text: &str) {
+        std::fs::write(self.file.path(), text).unwrap();
+        self.follower.look(&self.store);
+        self.follower.look(&self.store);
+    }
+
+    /// The body of what stands at a path.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        self.send(request.as_bytes()).await.body
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
