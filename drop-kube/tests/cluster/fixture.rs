@@ -96,9 +96,16 @@ impl Real {
     pub(crate) async fn remove_all(&self) {
         let namespaces = self.namespaces.lock().unwrap().clone();
         for namespace in namespaces {
-            self.send("DELETE", &format!("/api/v1/namespaces/{namespace}"), None)
-                .await;
+            self.remove(&namespace).await;
         }
+    }
+
+    /// Pods that would use up a long grace period are removed by force, or the namespace would stay as long.
+    async fn remove(&self, namespace: &Namespace) {
+        let path = format!("/api/v1/namespaces/{namespace}");
+        self.send("DELETE", &path, None).await;
+        let force = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0 });
+        self.send("DELETE", &format!("{path}/pods"), Some(&force)).await;
     }
 }
 
@@ -180,8 +187,7 @@ impl Fixture for Real {
     }
 
     async fn done(&self, namespace: &Namespace) {
-        self.send("DELETE", &format!("/api/v1/namespaces/{namespace}"), None)
-            .await;
+        self.remove(namespace).await;
     }
 
     /// Says what a kubelet would: the container ended, and runs again under another id.
