@@ -31,7 +31,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// Why accepting failed last time may pass: too many open files, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `shutdown` resolves, then finishes the requests in flight, within [`DRAIN_WITHIN`].
+/// Serves connections until `shutdown` resolves, then finishes the requests in flight, within 20 s.
 pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
