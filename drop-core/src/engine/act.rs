@@ -272,7 +272,7 @@ fn opening<'a>(
         Known::NotAsked | Known::Unknown(_) => facts.pod.controller.as_ref(),
     };
     Opening {
-        alert: claim.alert,
+        claim: *claim,
         policy: &judgement.policy,
         response: &judgement.response,
         target,
@@ -282,7 +282,6 @@ fn opening<'a>(
         limits,
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),
-        read_after: claim.since,
         within: ACT_WITHIN * 2,
         keep: longest.max(wanted.policy.max_alert_age),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use falco_event::{AlertId, Namespace};
 use serde::{Deserialize, Serialize};
 
-use super::Since;
+use super::Claim;
 use crate::facts::Siblings;
 use crate::pod::Owner;
 use crate::policy::{Limit, MinAvailable, Mode, Scope};
@@ -164,8 +164,8 @@ impl fmt::Display for ScopeKey {
 /// What an act is opened with.
 #[derive(Debug, Clone)]
 pub struct Opening<'a> {
-    /// The alert.
-    pub alert: AlertId,
+    /// The right to handle the alert. Every read that led here is later.
+    pub claim: Claim,
     /// The policy's name.
     pub policy: &'a str,
     /// The response's name.
@@ -182,10 +182,8 @@ pub struct Opening<'a> {
     pub limits: Vec<Limit>,
     /// How many pods must stay ready, and how many are.
     pub available: Option<(MinAvailable, &'a Siblings)>,
-    /// The pod was read alive and not terminating…
+    /// The pod was read alive and not terminating.
     pub alive: bool,
-    /// …by a read that began after this.
-    pub read_after: Since,
     /// How long the engine may take to settle it.
     pub within: Duration,
     /// How long it is kept after it is closed: the longest of its windows and the alert's greatest age.
@@ -225,7 +223,7 @@ impl Opening<'_> {
         ];
         Act {
             id,
-            alert: self.alert,
+            alert: self.claim.alert,
             policy: self.policy.to_owned(),
             response: self.response.to_owned(),
             target: self.target.clone(),

@@ -66,13 +66,20 @@ impl Past {
         })
     }
 
+    /// Whether no other delivery has taken over: only then may an act be opened under the claim.
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
+        match self.alerts.by_id.get(&claim.alert) {
+            Some(State::Claimed { number, .. }) => *number == claim.number,
+            Some(State::Handled) | None => false,
+        }
+    }
+
     /// Ends a claim: the alert is handled, or may be sent again. False where another delivery has taken over.
     pub fn release(&mut self, claim: Claim, handled: bool) -> bool {
-        let alerts = &mut self.alerts;
-        match alerts.by_id.get(&claim.alert) {
-            Some(State::Claimed { number, .. }) if *number == claim.number => {}
-            Some(State::Claimed { .. } | State::Handled) | None => return false,
+        if !self.holds(&claim) {
+            return false;
         }
+        let alerts = &mut self.alerts;
         if !handled {
             alerts.by_id.remove(&claim.alert);
             return true;

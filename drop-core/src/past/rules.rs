@@ -34,7 +34,11 @@ impl Past {
     pub fn open(&mut self, opening: &Opening<'_>, now: Mono) -> Opened {
         self.forget(now);
         if opening.alive {
-            self.seen_alive(&opening.target.uid, opening.read_after, now);
+            self.seen_alive(&opening.target.uid, opening.claim.since, now);
+        }
+        if !self.holds(&opening.claim) {
+            let why = "another delivery of the same alert has taken over";
+            return Opened::Stopped(vec![Verdict::wait(Guard::ActInFlight, why)]);
         }
         if let Some(done) = self.done_before(opening, now) {
             return Opened::Done(done);
@@ -68,7 +72,7 @@ impl Past {
 
     fn done_before(&self, opening: &Opening<'_>, now: Mono) -> Option<ActId> {
         let same = |act: &&Act| act.policy == opening.policy && act.response == opening.response;
-        let mut own = self.acts_for(opening.alert).filter(same);
+        let mut own = self.acts_for(opening.claim.alert).filter(same);
         let complete = |act: &&Act| act.settlement(now).is_some_and(|how| how.complete);
         own.find(|act| act.mode == opening.mode && complete(act))
             .map(|act| act.id)

@@ -6,4 +6,5 @@ mod faults;
 mod identity;
 mod limits;
 mod outcomes;
+mod stalled;
 mod world;
