@@ -43,12 +43,16 @@ enum State {
 }
 
 impl Past {
-    /// Claims an alert for one delivery. A claim that is older than `within` is taken over: its engine has died.
+    /// Claims an alert for one delivery. A claim that is older than `within` is taken over: its engine has died. But not
+    /// while an act for the alert is in flight: what comes of that belongs to the alert's outcome.
     pub fn claim(&mut self, alert: AlertId, within: Duration, now: Mono) -> Claimed {
         match self.alerts.by_id.get(&alert) {
             Some(State::Handled) => return Claimed::Handled,
             Some(State::Claimed { until, .. }) if now < *until => return Claimed::InFlight,
             Some(State::Claimed { .. }) | None => {}
+        }
+        if self.acts_for(alert).any(|act| act.is_in_flight(now)) {
+            return Claimed::InFlight;
         }
         self.alerts.next += 1;
         let number = self.alerts.next;

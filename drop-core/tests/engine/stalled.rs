@@ -159,3 +159,18 @@ fn a_delivery_that_another_took_over_opens_no_act() {
     assert_eq!(guard(&late), Some((Guard::ActInFlight, true)), "{late:?}");
     assert_eq!(stalled.world.touched(), 0);
 }
+
+#[test]
+fn an_alert_whose_act_is_in_flight_is_not_taken_over() {
+    let stalled = Stalled::new();
+    let (policies, alert) = (
+        Arc::new(policies(SHELL)),
+        stalled.world.alert(&stalled.world.pod()),
+    );
+    stalled.meanwhile(At::Found, 55, None);
+    let other = stalled.meanwhile(At::Applied, 6, Some((&policies, &alert)));
+    let first = now(stalled.engine.handle(&policies, &alert, None));
+    let told = other.lock().unwrap().take().unwrap();
+    assert_eq!(guard(&told), Some((Guard::ActInFlight, true)), "{told:?}");
+    assert_eq!(first.outcome, Outcome::Acted { certain: true });
+}
