@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 use crate::past::{ActId, Claim, Opened, Opening, Settled, Settlement};
 use crate::plan::Wanted;
 use crate::policy::{Action, Limit, Mode, Step};
-use crate::ports::{ApiError, ApplyError, Change, Presence, Target};
+use crate::ports::{ApiError, ApplyError, Change, Mono, Presence, Target};
 use crate::record::{Answered, Tried};
 
 /// The answers of an act's actions, as far as it came.
@@ -44,6 +44,8 @@ impl Engine {
         if judgement.actions.iter().all(|step| step.action == Action::Record) {
             return plain(judgement, Outcome::Observed);
         }
+        // From before the act is opened: no change leaves after others may take this engine for dead.
+        let until = self.clock.mono().plus(ACT_WITHIN);
         match self.open(delivery, claim, facts, &judgement).await {
             Err(lost) => plain(judgement, failed(lost, true)),
             Ok(Opened::Done(act)) => {
@@ -63,7 +65,7 @@ impl Engine {
             Ok(Opened::Open { id, mode, verdicts }) => {
                 judgement.verdicts.extend(verdicts);
                 judgement.mode = mode;
-                self.carry_out(delivery, id, judgement).await
+                self.carry_out(delivery, id, judgement, until).await
             }
         }
     }
@@ -88,11 +90,17 @@ impl Engine {
             .map_err(|lost| lost.to_string())
     }
 
-    async fn carry_out(&self, delivery: &mut Delivery<'_>, act: ActId, judgement: Judgement) -> Answered {
+    async fn carry_out(
+        &self,
+        delivery: &mut Delivery<'_>,
+        act: ActId,
+        judgement: Judgement,
+        until: Mono,
+    ) -> Answered {
         let (result, how, tried) = match (judgement.mode, delivery.record.target.clone()) {
             (Mode::Enforce, Some(target)) => {
                 delivery.record.times.acting = Some(self.elapsed(delivery.started));
-                let tries = self.make(&target, &judgement.actions).await;
+                let tries = self.make(&target, &judgement.actions, until).await;
                 delivery.record.times.acted = Some(self.elapsed(delivery.started));
                 let result = self.result(&target, &tries).await;
                 (result, tries.settlement(), tries.tried)
@@ -116,8 +124,7 @@ impl Engine {
     }
 
     /// Makes the changes in order, until one fails that the response does not go on from, or one ends the pod.
-    async fn make(&self, target: &Target, steps: &[Step]) -> Tries {
-        let until = self.clock.mono().plus(ACT_WITHIN);
+    async fn make(&self, target: &Target, steps: &[Step], until: Mono) -> Tries {
         let mut tries = Tries {
             tried: Vec::new(),
             failure: None,

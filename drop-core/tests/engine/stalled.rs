@@ -174,3 +174,18 @@ fn an_alert_whose_act_is_in_flight_is_not_taken_over() {
     assert_eq!(guard(&told), Some((Guard::ActInFlight, true)), "{told:?}");
     assert_eq!(first.outcome, Outcome::Acted { certain: true });
 }
+
+#[test]
+fn no_change_leaves_long_after_the_act_was_opened() {
+    let stalled = Stalled::new();
+    let (policies, alert) = (
+        Arc::new(policies(SHELL)),
+        stalled.world.alert(&stalled.world.pod()),
+    );
+    // The second step opens the act.
+    stalled.meanwhile(At::Step(2), 10, None);
+    let decided = now(stalled.engine.handle(&policies, &alert, None));
+    assert!(decided.outcome.is_retryable(), "{decided:?}");
+    assert_eq!(decided.responses[0].tried.len(), 1);
+    assert_eq!(stalled.world.touched(), 0);
+}
