@@ -240,6 +240,10 @@ fn ends(steps: &[Step]) -> Option<u32> {
     steps.iter().find_map(|step| step.action.grace_period_seconds())
 }
 
+fn edits(step: &Step) -> bool {
+    matches!(step.action, Action::Label { .. } | Action::Annotate { .. })
+}
+
 fn change(action: &Action) -> Option<Change> {
     match action {
         Action::Delete { grace_period_seconds } => Some(Change::Delete {
@@ -286,6 +290,7 @@ fn opening<'a>(
         owner,
         mode: judgement.mode,
         ends: ends(&judgement.actions),
+        edits: judgement.actions.iter().any(edits),
         limits,
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),

@@ -21,7 +21,7 @@ use crate::facts::{Facts, Wants};
 use crate::guard::{Guard, Says, Verdict, decisive};
 use crate::moment::Moment;
 use crate::outcome::Outcome;
-use crate::past::{Claim, Claimed, Past, ScopeKey, Settled};
+use crate::past::{Act, Claim, Claimed, Past, ScopeKey, Settled, Settlement};
 use crate::plan::{Plan, plan};
 use crate::policy::{Mode, Policies};
 use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
@@ -183,7 +183,7 @@ impl Engine {
             if let Some(facts) = alive {
                 past.seen_alive(&facts.pod.uid, claim.since, now);
             }
-            let outcome = done_so_far(past, &claim, now).fold(fresh.clone());
+            let outcome = fresh.clone().fold(done_so_far(past, &claim, now));
             past.release(claim, !outcome.is_retryable()).then_some(outcome)
         });
         match concluded.await {
@@ -206,18 +206,23 @@ impl Engine {
     }
 }
 
-/// What earlier tries of the alert have done, as far as anyone can say now.
+/// What the tries of the alert have done, as far as anyone can say now.
 fn done_so_far(past: &Past, claim: &Claim, now: Mono) -> Outcome {
-    let acts = past.acts_for(claim.alert).filter(|act| act.mode == Mode::Enforce);
-    acts.fold(Outcome::Ignored, |outcome, act| match act.settlement(now) {
-        Some(how) if how.complete || how.ended == Settled::Happened => {
-            outcome.fold(Outcome::Acted { certain: true })
-        }
-        Some(how) if how.changed == Settled::Unknown && !act.refuted => {
-            outcome.fold(Outcome::Acted { certain: false })
-        }
-        Some(_) | None => outcome,
-    })
+    past.acts_for(claim.alert)
+        .filter(|act| act.mode == Mode::Enforce)
+        .filter_map(|act| act.settlement(now).map(|how| done_by(act, how)))
+        .fold(Outcome::Ignored, Outcome::fold)
+}
+
+fn done_by(act: &Act, how: Settlement) -> Outcome {
+    match (how.changed, how.ended) {
+        _ if how.complete => Outcome::Acted { certain: true },
+        (_, Settled::Happened) => Outcome::Acted { certain: true },
+        (_, Settled::Unknown) if !act.refuted => Outcome::Acted { certain: false },
+        (Settled::Unknown, _) if act.edits || !act.refuted => Outcome::Acted { certain: false },
+        (Settled::Happened, _) => failed("some of it was done, and the rest could not be".to_owned(), false),
+        (Settled::Unknown | Settled::DidNot, _) => Outcome::Ignored,
+    }
 }
 
 /// Every response finds the alert too old, or from the future: no question to the cluster is worth it.

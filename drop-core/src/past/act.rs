@@ -41,13 +41,15 @@ pub struct Act {
     pub mode: Mode,
     /// The grace in seconds of the action that ends the pod; none where no action does.
     pub ends: Option<u32>,
+    /// It labels or annotates the pod: of that, a pod that is seen alive says nothing.
+    pub edits: bool,
     /// When it was opened.
     pub opened: Mono,
     /// When an engine that lives would have settled it.
     pub due: Mono,
     /// How it ended, and when that was known.
     pub settled: Option<(Settlement, Mono)>,
-    /// The pod was seen alive after an end that was unknown.
+    /// The pod was seen alive after an end that was unknown: it was not ended by this act.
     pub refuted: bool,
     /// Nothing more is owed.
     pub closed: bool,
@@ -178,6 +180,8 @@ pub struct Opening<'a> {
     pub mode: Mode,
     /// The grace in seconds of the action that ends the pod.
     pub ends: Option<u32>,
+    /// Whether it labels or annotates the pod.
+    pub edits: bool,
     /// The limits of the response's document.
     pub limits: Vec<Limit>,
     /// How many pods must stay ready, and how many are.
@@ -229,6 +233,7 @@ impl Opening<'_> {
             target: self.target.clone(),
             mode,
             ends: self.ends,
+            edits: self.edits,
             opened: now,
             due: now.plus(self.within),
             settled: None,

@@ -203,3 +203,63 @@ fn continue_on_error_goes_on() {
         Some("forbidden: because")
     );
 }
+
+#[test]
+fn a_label_that_was_set_before_the_pod_went_is_not_a_skip() {
+    let world = World::new();
+    let spec = SHELL.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
+    let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
+    world
+        .cluster
+        .fail_next(Call::Delete, Fault::Answer(ApiError::NotFound));
+    let decided = world.handle(&policies, &alert);
+    assert_eq!(
+        decided.outcome,
+        Outcome::Failed {
+            why: "some of it was done, and the rest could not be".to_owned(),
+            retryable: false
+        }
+    );
+    assert_eq!(world.touched(), 1);
+}
+
+#[test]
+fn a_label_of_an_earlier_try_is_not_forgotten_when_a_later_one_is_skipped() {
+    let world = World::new();
+    let spec = SHELL.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
+    let (policies, pod) = (policies(&spec), world.pod());
+    let alert = world.alert(&pod);
+    world
+        .cluster
+        .fail_next(Call::Delete, Fault::Answer(ApiError::Forbidden(text())));
+    assert!(world.handle(&policies, &alert).outcome.is_retryable());
+    world
+        .cluster
+        .delete(&pod.namespace, &pod.name, None, Some(0))
+        .unwrap();
+    let again = world.handle(&policies, &alert);
+    assert!(
+        matches!(again.outcome, Outcome::Failed { retryable: false, .. }),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_label_that_may_have_been_set_is_not_refuted_by_a_pod_that_lives() {
+    let world = World::new();
+    let spec = SHELL.replace(
+        "[delete: {}]",
+        "[label: { labels: { a: b }, continueOnError: true }, delete: {}]",
+    );
+    let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
+    world.cluster.fail_next(Call::Patch, Fault::AnswerLost);
+    world.cluster.fail_next(Call::Delete, Fault::RequestLost);
+    assert!(world.handle(&policies, &alert).outcome.is_retryable());
+    assert_eq!(world.confirm_after(Duration::from_secs(1)), 0, "the pod is alive");
+    world.cluster.advance(Duration::from_secs(301));
+    assert_eq!(
+        world.handle(&policies, &alert).outcome,
+        Outcome::Acted { certain: false },
+        "too old to try again, and nobody knows of the label"
+    );
+}
