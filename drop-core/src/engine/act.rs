@@ -6,6 +6,7 @@ use super::{ACT_WITHIN, Delivery, Engine, failed, skipped, stopped};
 use crate::decide::Judgement;
 use crate::facts::{Facts, Known};
 use crate::guard::{Guard, Verdict};
+use crate::moment::SKEW;
 use crate::outcome::Outcome;
 use crate::past::{ActId, Claim, Opened, Opening, Settled, Settlement};
 use crate::plan::Wanted;
@@ -295,6 +296,7 @@ fn opening<'a>(
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),
         within: ACT_WITHIN * 2,
-        keep: longest.max(wanted.policy.max_alert_age),
+        // Sent again, the alert is not too old for so long: its time and the two clocks that judge it may be apart.
+        keep: longest.max(wanted.policy.max_alert_age + SKEW * 2),
     }
 }

@@ -263,3 +263,29 @@ fn a_label_that_may_have_been_set_is_not_refuted_by_a_pod_that_lives() {
         "too old to try again, and nobody knows of the label"
     );
 }
+
+#[test]
+fn an_alert_that_is_just_young_enough_finds_what_was_done_for_it() {
+    let world = World::of(2);
+    let (policies, pod) = (
+        policies(&SHELL.replace("mode: enforce", "mode: enforce\n  limits: []")),
+        world.pod(),
+    );
+    let ahead = world.cluster.now() + Duration::from_secs(2);
+    let name = |fields: &mut serde_json::Value| {
+        fields["k8s.ns.name"] = "default".into();
+        fields["k8s.pod.name"] = pod.name.as_str().into();
+    };
+    let alert = world.alert_at(ahead, name);
+    world.cluster.fail_next(Call::Delete, Fault::AnswerLost);
+    assert!(world.handle(&policies, &alert).outcome.is_retryable());
+    world.confirm_after(Duration::from_secs(1));
+    world.cluster.advance(Duration::from_secs(301));
+    // Another act, which forgets the acts that nobody needs any more.
+    let other = world.alert(&world.pods()[0]);
+    world.handle(&policies, &other);
+    assert_eq!(
+        world.handle(&policies, &alert).outcome,
+        Outcome::Acted { certain: false }
+    );
+}
