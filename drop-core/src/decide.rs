@@ -205,21 +205,25 @@ fn protected_workload(protect: &Protect, facts: &Facts) -> Verdict {
             .iter()
             .any(|w| w.namespace == *namespace && w.kind == kind && w.name.as_str() == name)
     };
-    let direct = facts.pod.controller.as_ref();
-    match (&facts.owner, direct) {
-        (_, Some(owner)) if is(&owner.kind, &owner.name) => Verdict::stop(
-            Guard::Protected,
-            format!("{} `{}` is protected", owner.kind, owner.name),
-        ),
-        (Known::Is(Some(owner)), _) if is(&owner.kind, &owner.name) => Verdict::stop(
-            Guard::Protected,
-            format!("{} `{}` is protected", owner.kind, owner.name),
-        ),
-        (Known::Is(_), _) => Verdict::pass(Guard::Protected),
-        (Known::Unknown(why), _) => {
-            Verdict::wait(Guard::Protected, format!("the owner could not be read: {why}"))
+    // What the pod says of its own controller counts only once the cluster has confirmed that controller.
+    match &facts.owner {
+        Known::Is(Some(top)) => {
+            let owners = [Some(top), facts.pod.controller.as_ref()];
+            match owners
+                .into_iter()
+                .flatten()
+                .find(|owner| is(&owner.kind, &owner.name))
+            {
+                Some(owner) => Verdict::stop(
+                    Guard::Protected,
+                    format!("{} `{}` is protected", owner.kind, owner.name),
+                ),
+                None => Verdict::pass(Guard::Protected),
+            }
         }
-        (Known::NotAsked, _) => Verdict::wait(Guard::Protected, "the owner was not read"),
+        Known::Is(None) => Verdict::pass(Guard::Protected),
+        Known::Unknown(why) => Verdict::wait(Guard::Protected, format!("the owner could not be read: {why}")),
+        Known::NotAsked => Verdict::wait(Guard::Protected, "the owner was not read"),
     }
 }
 

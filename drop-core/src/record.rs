@@ -249,12 +249,16 @@ impl fmt::Display for Decided {
 }
 
 fn verb(answered: &Answered) -> String {
-    let main = answered
-        .judgement
-        .actions
+    let made = answered
+        .tried
         .iter()
-        .max_by_key(|step| step.action.is_terminal());
-    let done = match main.map(|step| &step.action) {
+        .filter(|tried| tried.error.is_none() || tried.maybe_happened);
+    let planned = answered.judgement.actions.iter().map(|step| &step.action);
+    let main = made
+        .map(|tried| &tried.action)
+        .max_by_key(|action| action.is_terminal());
+    let main = main.or_else(|| planned.max_by_key(|action| action.is_terminal()));
+    let done = match main {
         Some(Action::Delete { .. }) => "deleted",
         Some(Action::Evict { .. }) => "evicted",
         Some(Action::Label { .. }) => "labelled",

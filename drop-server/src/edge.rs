@@ -7,9 +7,10 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::answer;
 use crate::host::Host;
@@ -18,7 +19,7 @@ use crate::host::Host;
 /// both. Longer than the pause between two alerts of a busy cluster, so that pooled senders keep their connection.
 const HEADERS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Connections at a time; more wait in the listener's backlog. Each may hold one body of 1 MiB.
+/// Connections at a time; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1_024;
 
 /// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
@@ -31,51 +32,54 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// Why accepting failed last time may pass: too many open files, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves connections until `shutdown` resolves, then finishes the requests in flight, within 20 s.
+/// Serves connections until `shutdown` resolves, then finishes the requests in flight, for at most 20 seconds, and ends
+/// the connections that are left.
 pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let accept = async {
-        loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
-                    let _ = stream.set_nodelay(true);
-                    let connection = graceful.watch(connection(stream, Arc::clone(&host)));
-                    tokio::spawn(async move {
-                        if let Err(error) = connection.await {
-                            tracing::debug!(%error, "a connection ended early");
-                        }
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let next = async { (Arc::clone(&room).acquire_owned().await, next(&listener).await) };
+        let (permit, stream) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            next = next => next,
+        };
+        let connection = graceful.watch(connection(stream, Arc::clone(&host)));
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(permit);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop((listener, host));
+    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections did not end in time, and are ended");
+    }
+    connections.shutdown().await;
+}
+
+/// The next connection. That one cannot be accepted is no reason to accept no other.
+async fn next(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    };
-    tokio::select! {
-        () = accept => {}
-        () = shutdown => {}
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some connections did not end within {} s", DRAIN_WITHIN.as_secs());
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    host: Arc<Host>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+fn connection(stream: TcpStream, host: Arc<Host>) -> impl GracefulConnection<Error = hyper::Error> {
     let respond = service_fn(move |request| {
         let host = Arc::clone(&host);
         async move { Ok::<_, std::convert::Infallible>(answer::answer(&host, request).await) }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ACT_WITHIN, Delivery, Engine, failed, skipped, stopped};
 use crate::decide::Judgement;
-use crate::facts::{Facts, Known};
+use crate::facts::Facts;
 use crate::guard::{Guard, Verdict};
 use crate::moment::SKEW;
 use crate::outcome::Outcome;
@@ -17,8 +17,10 @@ use crate::record::{Answered, Tried};
 /// The answers of an act's actions, as far as it came.
 struct Tries {
     tried: Vec<Tried>,
-    /// The failure that ended it before its last action.
+    /// The failure that ended it, or that left what the response is for undone.
     failure: Option<ApplyError>,
+    /// The last failure that the response went on from.
+    passed: Option<ApplyError>,
     /// The worst that is known of any change, and of the one that ends the pod.
     changed: Settled,
     ended: Settled,
@@ -129,6 +131,7 @@ impl Engine {
         let mut tries = Tries {
             tried: Vec::new(),
             failure: None,
+            passed: None,
             changed: Settled::DidNot,
             ended: Settled::DidNot,
         };
@@ -144,14 +147,14 @@ impl Engine {
             match answer {
                 Ok(()) if step.action.is_terminal() => break,
                 Ok(()) => {}
-                Err(_) if step.continue_on_error => {}
+                Err(failure) if step.continue_on_error => tries.passed = Some(failure),
                 Err(failure) => {
                     tries.failure = Some(failure);
                     break;
                 }
             }
         }
-        tries
+        tries.judged(steps)
     }
 
     /// What the alert's sender is told of an act.
@@ -196,6 +199,20 @@ impl Tries {
             self.ended = more(self.ended, how);
         }
         self.tried.push(Tried::new(action, answer));
+    }
+
+    /// To go on from a failure is not to succeed: a pod that was to end and did not, or a response of which nothing
+    /// was done, has failed.
+    fn judged(mut self, steps: &[Step]) -> Self {
+        let main = if ends(steps).is_some() {
+            self.ended
+        } else {
+            self.changed
+        };
+        if self.failure.is_none() && main != Settled::Happened {
+            self.failure = self.passed.take();
+        }
+        self
     }
 
     fn settlement(&self) -> Settlement {
@@ -279,10 +296,7 @@ fn opening<'a>(
         .max()
         .unwrap_or(Duration::ZERO);
     let siblings = facts.siblings.value().and_then(Option::as_ref);
-    let owner = match &facts.owner {
-        Known::Is(owner) => owner.as_ref(),
-        Known::NotAsked | Known::Unknown(_) => facts.pod.controller.as_ref(),
-    };
+    let owner = facts.owner.value().and_then(Option::as_ref);
     Opening {
         claim: *claim,
         policy: &judgement.policy,

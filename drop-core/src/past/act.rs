@@ -54,6 +54,7 @@ pub struct Act {
     /// Nothing more is owed.
     pub closed: bool,
     pub(super) settled_step: u64,
+    pub(super) forget_at: Option<Mono>,
     pub(super) keep: Duration,
     pub(super) scopes: Vec<ScopeKey>,
 }
@@ -240,6 +241,7 @@ impl Opening<'_> {
             refuted: false,
             closed: false,
             settled_step: 0,
+            forget_at: None,
             keep: self.keep,
             scopes: scopes.map(|scope| self.key(scope)).to_vec(),
         }

@@ -23,6 +23,10 @@ use crate::ports::Mono;
 /// Acts that are kept at most; without room for another the engine stops acting and says so.
 pub const MAX_ACTS: usize = 16_384;
 
+/// Closed acts of one response at one pod that are kept at most, the newest: an alert that is sent again soon still
+/// finds its own.
+pub const MAX_ACTS_AT_POD: usize = 8;
+
 /// Alerts handled that are remembered at most; the oldest is forgotten first, and the pod's UID still guards.
 pub const MAX_ALERTS: usize = 65_536;
 
@@ -162,7 +166,8 @@ impl Past {
         }
     }
 
-    /// Ends an act: nobody has to look at the pod again. It is kept as long as its windows need it.
+    /// Ends an act: nobody has to look at the pod again. It is kept as long as its windows need it; an act that did
+    /// nothing is forgotten at once, or one missing right would fill the memory.
     pub fn close(&mut self, id: ActId, now: Mono) {
         let Some(act) = self.acts.get_mut(&id) else { return };
         if act.closed {
@@ -170,11 +175,35 @@ impl Past {
         }
         act.closed = true;
         let until = now.plus(act.keep);
+        act.forget_at = Some(until);
+        let nothing = act.settled.is_some_and(|(how, _)| how.changed == Settled::DidNot);
         self.obligations.remove(&id);
         self.forgettable.insert((until, id));
+        if nothing {
+            self.remove(id);
+        }
+    }
+
+    /// Forgets the oldest closed acts of the same response at the same pod: limits count a pod once, so one noisy pod
+    /// must not take the room of all others.
+    fn thin(&mut self, act: &Act) {
+        let same = |other: &&Act| {
+            other.closed
+                && other.mode == act.mode
+                && other.policy == act.policy
+                && other.response == act.response
+        };
+        let mut closed: Vec<ActId> = self
+            .acts_at(&act.target.uid)
+            .filter(same)
+            .map(|other| other.id)
+            .collect();
+        closed.truncate(closed.len().saturating_sub(MAX_ACTS_AT_POD));
+        closed.into_iter().for_each(|id| self.remove(id));
     }
 
     fn insert(&mut self, act: Act) -> ActId {
+        self.thin(&act);
         let id = act.id;
         self.by_pod.entry(act.target.uid.clone()).or_default().insert(id);
         self.by_alert.entry(act.alert).or_default().insert(id);
@@ -201,6 +230,9 @@ impl Past {
 
     fn remove(&mut self, id: ActId) {
         let Some(act) = self.acts.remove(&id) else { return };
+        if let Some(until) = act.forget_at {
+            self.forgettable.remove(&(until, id));
+        }
         forget_in(&mut self.by_pod, &act.target.uid, id);
         forget_in(&mut self.by_alert, &act.alert, id);
         for key in act.scopes {

@@ -289,3 +289,43 @@ fn an_alert_that_is_just_young_enough_finds_what_was_done_for_it() {
         Outcome::Acted { certain: false }
     );
 }
+
+#[test]
+fn to_go_on_from_a_refused_delete_is_not_to_have_deleted() {
+    let cases = [
+        ("[delete: { continueOnError: true }]", Call::Delete),
+        (
+            "[evict: { continueOnError: true }, label: { labels: { a: b } }]",
+            Call::Evict,
+        ),
+        (
+            "[label: { labels: { a: b }, continueOnError: true }]",
+            Call::Patch,
+        ),
+    ];
+    for (actions, call) in cases {
+        let world = World::new();
+        let (policies, alert) = (
+            policies(&SHELL.replace("[delete: {}]", actions)),
+            world.alert(&world.pod()),
+        );
+        world
+            .cluster
+            .fail_next(call, Fault::Answer(ApiError::Forbidden(text())));
+        let decided = world.handle(&policies, &alert);
+        assert_eq!(
+            decided.outcome,
+            Outcome::Failed {
+                why: "forbidden: because".to_owned(),
+                retryable: true
+            },
+            "{actions}"
+        );
+        assert!(!decided.to_string().contains("deleted"), "{decided}");
+        assert_eq!(
+            world.handle(&policies, &alert).outcome,
+            Outcome::Acted { certain: true },
+            "{actions}"
+        );
+    }
+}

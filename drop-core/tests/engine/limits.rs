@@ -110,3 +110,34 @@ fn a_new_policy_neither_clears_nor_arms_what_is_remembered() {
     assert_eq!(world.handle(&new, &alert).outcome.label(), "duplicate");
     assert_eq!(label(&world, &new, 1).0, "observed", "it is disarmed still");
 }
+
+#[test]
+fn a_noisy_pod_does_not_fill_the_memory_of_acts() {
+    for spec in [
+        SHELL.replace("enforce", "observe"),
+        SHELL.replace("delete: {}", "label: { labels: { a: b } }"),
+    ] {
+        let world = World::new();
+        let policies = policies(&spec.replace("mode:", "limits: []\n  mode:"));
+        for _ in 0..100 {
+            world.cluster.advance(Duration::from_millis(1));
+            world.handle(&policies, &world.alert(&world.pod()));
+        }
+        assert!(
+            world.remembered() <= drop_core::past::MAX_ACTS_AT_POD + 1,
+            "{}",
+            world.remembered()
+        );
+    }
+}
+
+#[test]
+fn an_act_that_did_nothing_is_forgotten() {
+    let world = World::new();
+    let (policies, alert) = (policies(SHELL), world.alert(&world.pod()));
+    world.cluster.fail(Call::Delete, Fault::NeverSent);
+    for _ in 0..100 {
+        world.handle(&policies, &alert);
+    }
+    assert_eq!(world.remembered(), 0);
+}

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use drop_core::Outcome;
+use drop_core::facts::{Facts, Known, Wants};
 use drop_core::guard::Guard;
 use drop_core::outcome::Ending;
+use drop_core::pod::{Owner, Pod};
 use drop_core::policy::Mode;
+use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
 use falco_event::Timestamp;
 
 use crate::world::{SHELL, World, policies};
@@ -223,4 +226,51 @@ fn text_of_an_alert_cannot_forge_a_line() {
         line.ends_with("because x\\n[rule] deleted everything \\u{1b}[31m\\u{202e}"),
         "{line}"
     );
+}
+
+#[test]
+fn an_owner_that_only_the_pod_names_protects_nothing() {
+    let world = World::new();
+    let spec = SHELL.replace(
+        "mode: enforce",
+        "mode: enforce\n  protect: { workloads: [{ namespace: default, kind: StatefulSet, name: ledger }] }",
+    );
+    let claims = Claims(world.cluster.clone());
+    let engine = world.engine_over(std::sync::Arc::new(claims));
+    let decided =
+        futures_executor::block_on(engine.handle(&policies(&spec), &world.alert(&world.pod()), None));
+    assert_eq!(decided.outcome, Outcome::Acted { certain: true }, "{decided:?}");
+}
+
+/// The cluster, whose pods say that a protected workload owns them, which the cluster does not confirm.
+struct Claims(drop_core::memory::Cluster);
+
+#[async_trait::async_trait]
+impl PodApi for Claims {
+    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+        let mut pods = self.0.find(by).await?;
+        for pod in &mut pods {
+            pod.controller = Some(Owner {
+                kind: "StatefulSet".to_owned(),
+                name: "ledger".to_owned(),
+                uid: "forged".to_owned(),
+            });
+        }
+        Ok(pods)
+    }
+    async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+        let mut facts = Facts::of(pod);
+        facts.owner = if wants.owner {
+            Known::Is(None)
+        } else {
+            Known::NotAsked
+        };
+        facts
+    }
+    async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+        self.0.apply(target, change, within).await
+    }
+    async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+        self.0.presence(target).await
+    }
 }

@@ -8,6 +8,7 @@ use drop_core::memory::{Cluster, Records, Workload};
 use drop_core::past::LocalMemory;
 use drop_core::pod::Pod;
 use drop_core::policy::{Policies, Source};
+use drop_core::ports::{Memory, PodApi};
 use drop_core::record::Decided;
 use falco_event::{Alert, Namespace, PodName, Timestamp};
 use futures_executor::block_on;
@@ -34,6 +35,7 @@ pub(crate) const SHELL: &str = r#"
 "#;
 
 pub(crate) struct World {
+    memory: Arc<LocalMemory>,
     pub(crate) cluster: Cluster,
     pub(crate) records: Records,
     pub(crate) engine: Engine,
@@ -61,8 +63,14 @@ impl World {
         let records = Records::default();
         let memory = Arc::new(LocalMemory::new(Arc::new(cluster.clone())));
         let api = Arc::new(cluster.clone());
-        let engine = Engine::new(api, memory, Arc::new(records.clone()), Arc::new(cluster.clone()));
+        let engine = Engine::new(
+            api,
+            memory.clone(),
+            Arc::new(records.clone()),
+            Arc::new(cluster.clone()),
+        );
         Self {
+            memory,
             cluster,
             records,
             engine,
@@ -79,6 +87,19 @@ impl World {
 
     pub(crate) fn pods(&self) -> Vec<Pod> {
         self.cluster.pods()
+    }
+
+    /// The engine, with its memory, over another view of the cluster.
+    pub(crate) fn engine_over(&self, api: Arc<dyn PodApi>) -> Engine {
+        let (clock, journal) = (Arc::new(self.cluster.clone()), Arc::new(self.records.clone()));
+        Engine::new(api, self.memory.clone(), journal, clock)
+    }
+
+    /// How many acts are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        let mut count = 0;
+        block_on(self.memory.update(&mut |past, _| count = past.len())).unwrap();
+        count
     }
 
     pub(crate) fn handle(&self, policies: &Policies, alert: &Alert) -> Decided {
