@@ -19,6 +19,9 @@ use crate::ports::{ApplyError, Target};
 /// The form of the JSON; it grows by members and changes by number.
 pub const VERSION: u32 = 1;
 
+/// Characters of an alert's output in the line for people: Falco's own outputs are shorter.
+const MAX_OUTPUT: usize = 2_048;
+
 /// What a [`Journal`](crate::ports::Journal) is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
@@ -242,10 +245,16 @@ impl fmt::Display for Decided {
             (None, _) => f.write_str(&escape(&self.outcome.to_string()))?,
         }
         match &self.alert.output {
-            Some(output) => write!(f, " because {}", escape(output)),
+            Some(output) => write!(f, " because {}", escape(cut(output))),
             None => Ok(()),
         }
     }
+}
+
+/// The line is for people, and the record has it all.
+fn cut(output: &str) -> &str {
+    let end = output.char_indices().nth(MAX_OUTPUT).map_or(output.len(), |(at, _)| at);
+    output.get(..end).unwrap_or_default()
 }
 
 fn verb(answered: &Answered) -> String {
@@ -275,16 +284,22 @@ fn verb(answered: &Answered) -> String {
 /// A text of an alert as it may stand in a log: no control characters, and none that turns the line around.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}');
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || bidi(c) {
-            escaped.extend(c.escape_default())
+        if is_hidden(c) {
+            escaped.extend(c.escape_default());
         } else {
-            escaped.push(c)
+            escaped.push(c);
         }
     }
     escaped
+}
+
+/// Whether a terminal may obey a character instead of showing it: controls, and what changes the direction of a line.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {

@@ -3,25 +3,22 @@
 //! 2xx means handled, and has an empty body: a Broker takes any other body for a broken reply and sends the event
 //! again. What cannot be told yet is 503, so that the sender keeps the alert. What can never be read is 400, 413 or 415.
 
-use std::time::Duration;
-
 use bytes::Bytes;
+use drop_core::Outcome;
 use drop_core::record::escape;
 use falco_event::cloudevents::{Refusal, receive};
 use falco_event::{Alert, Timestamp, read_all};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
+use crate::body::Unread;
 use crate::host::Host;
 use crate::metrics::MEDIA_TYPE;
 
-/// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
-const MAX_BODY: usize = 1024 * 1024;
-
-/// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Alerts of one body that are handled at a time: one sender must not take the places of all others.
+const AT_A_TIME: usize = 64;
 
 /// After how many seconds a sender that honours it should try again.
 const RETRY_SECONDS: &str = "1";
@@ -54,53 +51,43 @@ fn metrics(host: &Host) -> Response<Full<Bytes>> {
 
 async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return refuse(
-                host,
-                StatusCode::PAYLOAD_TOO_LARGE,
-                &format!("the body is over {MAX_BODY} bytes"),
-            );
+    let body = match host.bodies().read(body).await {
+        Ok(body) => body,
+        Err(Unread::NoRoom) => {
+            refuse(host, Unread::NoRoom.status(), &Unread::NoRoom.why());
+            return retry();
         }
-        Ok(Err(error)) => {
-            return refuse(
-                host,
-                StatusCode::BAD_REQUEST,
-                &format!("the body broke off: {error}"),
-            );
-        }
-        Err(_) => {
-            return refuse(host, StatusCode::REQUEST_TIMEOUT, "the body took too long");
-        }
+        Err(unread) => return refuse(host, unread.status(), &unread.why()),
     };
-    match read(&head.headers, &body) {
+    let read = read(&head.headers, &body.bytes).await;
+    drop(body);
+    match read {
         Ok(delivery) => deliver(host, delivery).await,
         Err(refusal) => refuse(host, refusal.0, &refusal.1),
     }
 }
 
-/// The alerts of one request, what of it is no alert, and when it was first received.
+/// The alerts of one request, the first of what is no alert in it, and when it was first received.
 struct Delivery {
     alerts: Vec<Alert>,
-    refused: Vec<String>,
+    refused: Option<String>,
     received: Option<Timestamp>,
 }
 
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
+async fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
     match receive(headers, body) {
         Ok(event) => Ok(Delivery {
             alerts: vec![event.alert],
-            refused: Vec::new(),
+            refused: None,
             received: event.received,
         }),
-        Err(Refusal::NotACloudEvent) => bare(headers, body),
+        Err(Refusal::NotACloudEvent) => bare(headers, body).await,
         Err(refusal) => Err((refusal.status(), refusal.to_string())),
     }
 }
 
 /// Falco's own POST, without an envelope: it may hold several alerts, and a broken one does not cost the others.
-fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
+async fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
     let media_type = headers
         .get(CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
@@ -117,13 +104,17 @@ fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
     }
     let mut delivery = Delivery {
         alerts: Vec::new(),
-        refused: Vec::new(),
+        refused: None,
         received: None,
     };
     for alert in read_all(body) {
         match alert {
             Ok(alert) => delivery.alerts.push(alert),
-            Err(error) => delivery.refused.push(error.to_string()),
+            Err(error) => {
+                delivery.refused.get_or_insert_with(|| error.to_string());
+                // A body can hold half a million mistakes: others get their turn in between.
+                tokio::task::coop::consume_budget().await;
+            }
         }
     }
     Ok(delivery)
@@ -131,25 +122,35 @@ fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, Strin
 
 /// Each alert is a task of its own: a sender that hangs up changes neither the act nor its record.
 async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
-    let tasks: Vec<_> = delivery
-        .alerts
-        .into_iter()
-        .map(|alert| host.accept(alert, delivery.received))
-        .collect();
     let mut again = false;
-    for task in tasks {
-        again |= match task {
-            Some(task) => task.await.is_none_or(|outcome| outcome.is_retryable()),
-            None => {
-                tracing::warn!("an alert was sent back: too many are in flight");
-                true
-            }
-        };
+    let mut alerts = delivery.alerts.into_iter();
+    loop {
+        let started: Vec<_> = alerts
+            .by_ref()
+            .take(AT_A_TIME)
+            .map(|alert| host.accept(alert, delivery.received))
+            .collect();
+        if started.is_empty() {
+            break;
+        }
+        for task in started {
+            again |= ended(task).await.is_none_or(|outcome| outcome.is_retryable());
+        }
     }
-    match (delivery.refused.first(), again) {
-        (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, why),
+    match (delivery.refused, again) {
+        (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, &why),
         (_, true) => retry(),
         (None, false) => empty(StatusCode::ACCEPTED),
+    }
+}
+
+async fn ended(task: Option<impl Future<Output = Option<Outcome>>>) -> Option<Outcome> {
+    match task {
+        Some(task) => task.await,
+        None => {
+            tracing::warn!("an alert was sent back: too many are in flight");
+            None
+        }
     }
 }
 

@@ -56,8 +56,14 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
         while connections.try_join_next().is_some() {}
     }
     drop((listener, host));
-    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections did not end in time, and are ended");
+    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open = connections.len(),
+            "connections did not end in time, and are ended"
+        );
     }
     connections.shutdown().await;
 }

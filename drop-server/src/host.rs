@@ -8,6 +8,7 @@ use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::body::Room;
 use crate::metrics::Metrics;
 use crate::policies::{Status, Store};
 
@@ -26,6 +27,7 @@ pub struct Host {
     engine: Engine,
     policies: Arc<Store>,
     metrics: Arc<Metrics>,
+    bodies: Room,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     acted: Arc<Notify>,
@@ -39,6 +41,7 @@ impl Host {
             engine,
             policies,
             metrics,
+            bodies: Room::default(),
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
@@ -74,6 +77,11 @@ impl Host {
                 }
             }
         })
+    }
+
+    /// The room for the bodies of requests.
+    pub(crate) fn bodies(&self) -> &Room {
+        &self.bodies
     }
 
     /// What the server counts.

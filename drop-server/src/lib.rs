@@ -5,6 +5,7 @@
 //! an alert is decided in `drop-core`, and done through `drop-kube`.
 
 mod answer;
+mod body;
 mod clock;
 mod cluster;
 pub mod command;

@@ -33,6 +33,7 @@ pub struct Metrics {
     deliveries: Family<Of, Counter>,
     endings: Family<Ended, Counter>,
     refused: Counter,
+    records_lost: Counter,
     reloads: Family<Reload, Counter>,
     generation: Gauge,
     policies_refused: Gauge,
@@ -45,6 +46,7 @@ impl Default for Metrics {
             deliveries: Family::default(),
             endings: Family::default(),
             refused: Counter::default(),
+            records_lost: Counter::default(),
             reloads: Family::default(),
             generation: Gauge::default(),
             policies_refused: Gauge::default(),
@@ -82,6 +84,11 @@ impl Metrics {
             self.refused.clone(),
         );
         registry.register(
+            "records_lost",
+            "Records that could not be written",
+            self.records_lost.clone(),
+        );
+        registry.register(
             "policy_reloads",
             "Changes of the policy files, by what came of them",
             self.reloads.clone(),
@@ -113,6 +120,10 @@ impl Metrics {
 
     pub(crate) fn refused(&self) {
         self.refused.inc();
+    }
+
+    pub(crate) fn record_lost(&self) {
+        self.records_lost.inc();
     }
 
     /// The policies of this generation are in force, and are what the files say.

@@ -45,9 +45,13 @@ pub struct Status {
     /// In force.
     #[serde(flatten)]
     pub active: About,
-    /// Why the files as they are now are not in force.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why the files as they are now are not in force. It quotes them, so JSON only says that they were refused.
+    #[serde(serialize_with = "whether")]
     pub refused: Option<String>,
+}
+
+fn whether<S: serde::Serializer>(refused: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(refused.is_some())
 }
 
 /// The policies in force. Each alert is handled under those that were when it came.

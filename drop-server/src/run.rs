@@ -77,8 +77,13 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
             "ended at once by a second signal; alerts in flight are unfinished"
         )));
     }
-    writer.finish();
-    Ok(())
+    tokio::select! {
+        ended = tokio::time::timeout(TASKS_WITHIN, writer.finish()) => match ended {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Failure::Running(anyhow!("records were left unwritten: nobody takes them"))),
+        },
+        () = stop.abort.cancelled() => Err(Failure::Running(anyhow!("ended at once by a second signal; records were left unwritten"))),
+    }
 }
 
 /// An engine whose memory is this process's own.

@@ -227,6 +227,78 @@ fn what_is_refused_stands_in_the_log_on_one_line_with_every_key_once() {
     }
 }
 
+#[test]
+fn records_that_nobody_takes_do_not_keep_it_alive() {
+    let file = policy(SHELL);
+    let (mut server, address) = Running::serve(file.path().to_str().unwrap());
+    let alert = |number: u32| {
+        format!(
+            r#"{{"rule":"Terminal shell in container","priority":"Notice","time":"{}","output":"{}","output_fields":{{"proc.pid":{number}}}}}"#,
+            jiff::Timestamp::now(),
+            "x".repeat(10_000),
+        )
+    };
+    for number in 0..10 {
+        let body = alert(number);
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    server.signal("TERM");
+    let mut server = server;
+    assert_eq!(
+        server.child.wait().unwrap().code(),
+        Some(1),
+        "its standard output is full"
+    );
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_counted() {
+    let file = policy(SHELL);
+    let mut command = program(&[
+        "serve",
+        "--cluster",
+        "memory",
+        "--listen",
+        "127.0.0.1:0",
+        "--policy",
+        file.path().to_str().unwrap(),
+    ]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = command.stdout(full).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let started: serde_json::Value =
+        serde_json::from_str(&find(&mut log, |line| line.contains("listening"))).unwrap();
+    let address = started["address"].as_str().unwrap();
+    let body = format!(
+        r#"{{"rule":"a","priority":"Notice","time":"{}"}}"#,
+        jiff::Timestamp::now()
+    );
+    let get = |request: String| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let posted = get(format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(posted.starts_with("HTTP/1.1 202"), "{posted}");
+    find(&mut log, |line| line.contains("a record could not be written"));
+    let metrics = get("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_owned());
+    assert!(metrics.contains("falco_drop_records_lost_total 1"), "{metrics}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// A program that runs until the test ends it.
 struct Running {
     child: Child,

@@ -1,0 +1,109 @@
+//! The bodies of requests: bounded one by one, and all together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// Bytes of all bodies that are held at a time: many slow senders must not cost the process its memory.
+const MAX_BODIES: usize = 32 * MAX_BODY;
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The room for all bodies.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BODIES)))
+    }
+}
+
+/// A body, and its place in the room.
+pub(crate) struct Whole {
+    pub(crate) bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a body could not be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    BrokeOff(String),
+    TooSlow,
+    NoRoom,
+}
+
+impl Unread {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BrokeOff(_) => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::TooLarge => format!("the body is over {MAX_BODY} bytes"),
+            Self::BrokeOff(why) => format!("the body broke off: {why}"),
+            Self::TooSlow => format!("the body took over {} s", BODY_WITHIN.as_secs()),
+            Self::NoRoom => "too many bodies are on their way".to_owned(),
+        }
+    }
+}
+
+impl Room {
+    /// Reads a body whole. What has arrived of it counts in the room; what is only announced does not.
+    pub(crate) async fn read(&self, body: Incoming) -> Result<Whole, Unread> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if announced > MAX_BODY {
+            return Err(Unread::TooLarge);
+        }
+        let read = tokio::time::timeout(BODY_WITHIN, self.collect(body));
+        read.await.unwrap_or(Err(Unread::TooSlow))
+    }
+
+    async fn collect(&self, mut body: Incoming) -> Result<Whole, Unread> {
+        let mut bytes = BytesMut::new();
+        let mut place: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame
+                .map_err(|error| Unread::BrokeOff(error.to_string()))?
+                .into_data()
+            else {
+                continue;
+            };
+            if bytes.len() + data.len() > MAX_BODY {
+                return Err(Unread::TooLarge);
+            }
+            let more = self.take(data.len())?;
+            match &mut place {
+                Some(place) => place.merge(more),
+                None => place = Some(more),
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Whole {
+            bytes: bytes.freeze(),
+            _place: place,
+        })
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unread> {
+        let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLarge)?;
+        Arc::clone(&self.0)
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| Unread::NoRoom)
+    }
+}
