@@ -114,6 +114,21 @@ spec:
 }
 
 #[test]
+fn a_limit_of_a_response_that_only_records_can_never_bind() {
+    let warned = |actions: &str| -> Vec<String> {
+        let text = format!(
+            "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  responses:\n    - name: r\n      when: alert.rule = x\n      limits: [{{ scope: response, max: 1, per: 1m }}]\n      do: {actions}\n"
+        );
+        parse(&text).warnings().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        warned("[{ record: {} }]"),
+        ["p.yaml:8:16: this limit can never bind: the response only records"]
+    );
+    assert!(warned("[{ record: {} }, { delete: {} }]").is_empty());
+}
+
+#[test]
 fn every_part_is_explained() {
     let policies = parse(DANGEROUS);
     let alert = Alert::from_slice(

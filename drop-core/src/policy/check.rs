@@ -190,7 +190,24 @@ fn of_response(policy: &Policy, response: &Response, places: &ResponsePlaces, wr
             wrong.push(Mistake::new(place.clone(), message).expected("`gracePeriodSeconds: 1`, the default"));
         }
     }
+    limits_of_response(policy, response, places, wrong);
+}
+
+fn limits_of_response(
+    policy: &Policy,
+    response: &Response,
+    places: &ResponsePlaces,
+    wrong: &mut Vec<Mistake>,
+) {
     let own: Vec<_> = response.limits.iter().zip(&places.limits).collect();
+    if response.actions.iter().all(|step| step.action == Action::Record) {
+        let message = "this limit can never bind: the response only records";
+        wrong.extend(
+            own.iter()
+                .map(|(_, place)| Mistake::new((*place).clone(), message)),
+        );
+        return;
+    }
     let elsewhere = 0..0;
     let of_policy = policy.limits.iter().map(|limit| (limit, &elsewhere));
     let all: Vec<_> = own.iter().copied().chain(of_policy).collect();
