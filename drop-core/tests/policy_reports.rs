@@ -144,10 +144,12 @@ fn every_part_is_explained() {
     let both = [alert.as_bytes(), b"\n{\"rule\":1}\n"].concat();
     let both: Vec<_> = policies.explain_all(&both).collect();
     let first = both[0].as_ref().unwrap().to_string();
-    assert!(
-        first.starts_with("`Other` at 2026-01-02T03:04:05Z\n\ndangerous/broad\n"),
-        "{first}"
+    let head = format!(
+        "alert {} [Other] at 2026-01-02T03:04:05Z\ndangerous/broad\n",
+        alert.id()
     );
+    assert!(first.starts_with(&head), "{first}");
+    assert_eq!(first.matches("\n\n").count(), 5, "{first}");
     assert!(both[1].is_err());
     insta::assert_snapshot!(
         "explanation_json",

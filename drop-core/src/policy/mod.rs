@@ -23,7 +23,6 @@ use falco_event::Namespace;
 use sha2::{Digest, Sha256};
 
 pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
-pub use check::check;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
 pub use explain::{AlertExplained, Explanation, Would};
