@@ -114,6 +114,21 @@ spec:
 }
 
 #[test]
+fn a_limit_of_a_response_that_only_records_can_never_bind() {
+    let warned = |actions: &str| -> Vec<String> {
+        let text = format!(
+            "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  responses:\n    - name: r\n      when: alert.rule = x\n      limits: [{{ scope: response, max: 1, per: 1m }}]\n      do: {actions}\n"
+        );
+        parse(&text).warnings().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        warned("[{ record: {} }]"),
+        ["p.yaml:8:16: this limit can never bind: the response only records"]
+    );
+    assert!(warned("[{ record: {} }, { delete: {} }]").is_empty());
+}
+
+#[test]
 fn every_part_is_explained() {
     let policies = parse(DANGEROUS);
     let alert = Alert::from_slice(
@@ -129,10 +144,12 @@ fn every_part_is_explained() {
     let both = [alert.as_bytes(), b"\n{\"rule\":1}\n"].concat();
     let both: Vec<_> = policies.explain_all(&both).collect();
     let first = both[0].as_ref().unwrap().to_string();
-    assert!(
-        first.starts_with("`Other` at 2026-01-02T03:04:05Z\n\ndangerous/broad\n"),
-        "{first}"
+    let head = format!(
+        "alert {} [Other] at 2026-01-02T03:04:05Z\ndangerous/broad\n",
+        alert.id()
     );
+    assert!(first.starts_with(&head), "{first}");
+    assert_eq!(first.matches("\n\n").count(), 5, "{first}");
     assert!(both[1].is_err());
     insta::assert_snapshot!(
         "explanation_json",
@@ -340,9 +357,9 @@ fn the_schema_and_the_reader_agree() {
     }
 }
 
-/// The fenced blocks of a page of the docs.
+/// The fenced blocks of a page, by its path from the root.
 fn blocks(page: &str) -> Vec<String> {
-    let path = format!("{}/../docs/src/{page}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../{page}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let fenced = text.split("```").skip(1).step_by(2);
     fenced
@@ -352,13 +369,39 @@ fn blocks(page: &str) -> Vec<String> {
 
 #[test]
 fn the_examples_of_the_reference_are_read() {
-    let policies = parse(&blocks("reference-policy.md")[0]);
+    let policies = parse(&blocks("docs/src/reference-policy.md")[0]);
     assert_eq!(
         policies.iter().next().map(|policy| policy.responses.len()),
         Some(1)
     );
-    let condition = &blocks("reference-conditions.md")[0];
+    let condition = &blocks("docs/src/reference-conditions.md")[0];
     let compiled =
         drop_core::condition::Condition::compile(condition, &drop_core::condition::Scope::default());
     assert!(compiled.is_ok(), "{compiled:?}");
+}
+
+/// A pod's own label would let whoever is in the pod exempt it.
+#[test]
+fn the_first_examples_rest_on_nothing_that_a_pod_says_of_itself() {
+    let readme = blocks("README.md");
+    let policy = readme
+        .iter()
+        .find(|block| block.starts_with("apiVersion: falco-drop"))
+        .unwrap();
+    let warnings = parse(policy).warnings();
+    assert!(warnings.is_empty(), "{warnings}");
+
+    let guide = blocks("docs/src/write-a-policy.md");
+    let when = guide.iter().find(|block| block.starts_with("when: >")).unwrap();
+    let when = when.replace('\n', "\n        ");
+    let text = format!(
+        "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  responses:\n    - name: r\n      do: [{{ delete: {{}} }}]\n      {when}"
+    );
+    let warnings: Vec<_> = parse(&text)
+        .warnings()
+        .iter()
+        .map(|one| one.message.clone())
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("lacks `proc.pname`"), "{warnings:?}");
 }

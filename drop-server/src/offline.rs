@@ -1,16 +1,15 @@
 //! `check`, `explain`, `print` and `rbac`: a policy looked at without a cluster.
 
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use drop_core::policy::{Diagnostic, Explanation, Policies};
+use drop_core::policy::Policies;
 use drop_core::record::escape;
 use drop_kube::{Account, rights};
-use falco_event::{Alert, AlertId, Namespace, PodName, read_all};
+use falco_event::{Namespace, PodName};
 use serde::Serialize;
 
 use crate::command::Failure;
@@ -81,17 +80,14 @@ pub(crate) enum Format {
 /// Shows every mistake, or where there is none every warning. Code 1 for a mistake.
 pub(crate) fn check(options: &Check) -> Result<ExitCode, Failure> {
     let files = files::read(&options.policy).map_err(Failure::Configuration)?;
-    let (found, wrong) = match files::policies(&files) {
-        Ok(policies) => {
-            let warnings = policies.warnings();
-            let wrong = options.deny_warnings && !warnings.is_empty();
-            (warnings, wrong)
-        }
-        Err(mistakes) => (mistakes, true),
+    let found = match files::policies(&files) {
+        Ok(policies) => policies.warnings(),
+        Err(mistakes) => mistakes,
     };
+    let wrong = found.has_errors() || (options.deny_warnings && !found.is_empty());
     let shown = match options.format {
         Format::Text => found.to_string(),
-        Format::Json => json(&found.iter().collect::<Vec<&Diagnostic>>())?,
+        Format::Json => json(&found)?,
     };
     show(&shown)?;
     Ok(if wrong {
@@ -130,9 +126,10 @@ pub(crate) fn explain(options: &Explain) -> Result<ExitCode, Failure> {
     let mut all_read = true;
     for path in paths {
         let body = body(path).map_err(Failure::Configuration)?;
-        for alert in read_all(&body) {
+        for alert in policies.explain_all(&body) {
             match alert {
-                Ok(alert) => show(&explained(&policies, &alert, options.format)?)?,
+                Ok(alert) if options.format == Format::Text => show(&alert.to_string())?,
+                Ok(alert) => show(&json(&alert)?)?,
                 Err(why) => {
                     all_read = false;
                     crate::command::say(&format!("{}: {why}", escape(&path.display().to_string())));
@@ -145,31 +142,6 @@ pub(crate) fn explain(options: &Explain) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// One alert and every response, as JSON on one line.
-#[derive(Serialize)]
-struct Explained<'a> {
-    id: AlertId,
-    rule: &'a str,
-    responses: Vec<Explanation>,
-}
-
-fn explained(policies: &Policies, alert: &Alert, format: Format) -> Result<String, Failure> {
-    let responses = policies.explain(alert, None);
-    if format == Format::Json {
-        return json(&Explained {
-            id: alert.id(),
-            rule: alert.rule(),
-            responses,
-        });
-    }
-    let mut text = format!("alert {} [{}]\n", alert.id(), escape(alert.rule()));
-    for response in responses {
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "{response}");
-    }
-    Ok(text)
 }
 
 fn load(paths: &[PathBuf]) -> Result<Policies, Failure> {

@@ -219,7 +219,7 @@ fn slip(literal: &Literal, span: &std::ops::Range<usize>, of: &str, scope: &Scop
                 "`\"{}\"` in quotes if the text is meant",
                 text.escape_debug()
             ))
-            .nearest(Some(name)),
+            .nearest((name != text).then_some(name)),
     )
 }
 

@@ -25,16 +25,15 @@ pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<(Vec<Step>, V
         );
     }
     let steps: Vec<Option<Step>> = items.iter().map(|item| step(reader, item)).collect();
-    let steps: Vec<Step> = steps.into_iter().collect::<Option<_>>()?;
     unreachable(reader, items, &steps);
+    let steps = steps.into_iter().collect::<Option<_>>()?;
     Some((steps, items.iter().map(|item| item.span.clone()).collect()))
 }
 
 /// What stands behind an action that ends the pod is never reached, unless that may fail.
-fn unreachable(reader: &mut Reader<'_>, items: &[Yaml], steps: &[Step]) {
-    let end = steps
-        .iter()
-        .position(|step| step.action.is_terminal() && !step.continue_on_error);
+fn unreachable(reader: &mut Reader<'_>, items: &[Yaml], steps: &[Option<Step>]) {
+    let ends = |step: &Step| step.action.is_terminal() && !step.continue_on_error;
+    let end = steps.iter().position(|step| step.as_ref().is_some_and(ends));
     for item in items.iter().skip(end.map_or(usize::MAX, |end| end + 1)) {
         let mistake = Mistake::new(
             item.span.clone(),
@@ -61,16 +60,14 @@ fn step(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Step> {
             grace_period_seconds: seconds,
         }),
         "label" => {
-            let (map, labels) = keyed(reader, body, "`label`", "labels", true)?;
-            let continue_on_error = goes_on(reader, &map)?;
+            let (labels, continue_on_error) = keyed(reader, body, "`label`", "labels", true)?;
             Some(Step {
                 action: Action::Label { labels },
                 continue_on_error,
             })
         }
         "annotate" => {
-            let (map, annotations) = keyed(reader, body, "`annotate`", "annotations", false)?;
-            let continue_on_error = goes_on(reader, &map)?;
+            let (annotations, continue_on_error) = keyed(reader, body, "`annotate`", "annotations", false)?;
             Some(Step {
                 action: Action::Annotate { annotations },
                 continue_on_error,
@@ -113,15 +110,16 @@ fn goes_on(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<bool> {
         .map_or(Some(false), |yaml| reader.boolean(yaml, "continueOnError"))
 }
 
-/// Labels or annotations by key; null removes one.
-fn keyed<'y>(
+/// Labels or annotations by key (null removes one), and whether the response goes on without them.
+fn keyed(
     reader: &mut Reader<'_>,
-    body: &'y Yaml,
+    body: &Yaml,
     what: &str,
     key: &'static str,
     of_labels: bool,
-) -> Option<(Map<'y>, BTreeMap<String, Option<String>>)> {
+) -> Option<(BTreeMap<String, Option<String>>, bool)> {
     let map = reader.map(body, what, &[key, "continueOnError"])?;
+    let continue_on_error = goes_on(reader, &map);
     let entries = reader.required(&map, key, what)?;
     let pairs = reader.pairs(entries, key)?;
     if pairs.is_empty() {
@@ -133,7 +131,7 @@ fn keyed<'y>(
         .into_iter()
         .map(|((key, text), value)| entry(reader, key, text, value, of_labels))
         .collect();
-    Some((map, entries.into_iter().collect::<Option<_>>()?))
+    Some((entries.into_iter().collect::<Option<_>>()?, continue_on_error?))
 }
 
 fn entry(

@@ -7,34 +7,19 @@ use super::diagnostics::{Diagnostic, Diagnostics, File, Mistake, Severity};
 use super::document::{Places, ResponsePlaces};
 use super::model::{Action, Limit, Mode, Policy, Response, Scope};
 use super::names::placed;
-use super::{ALWAYS_PROTECTED, Policies, Source};
+use super::{ALWAYS_PROTECTED, Policies};
 use crate::condition::Implication;
 
 /// How many comparisons of parts the search for responses behind a broader one may make, over all policies.
 const COMPARISONS: usize = 1_000_000;
-
-/// What `drop-server check` says of files of policies: all errors, or, where there is none, all warnings.
-///
-/// ```
-/// use drop_core::policy::{Source, check};
-/// let said = check(&[Source { name: "p.yaml", text: "kind: DropPolicy\n" }]);
-/// assert!(said.has_errors());
-/// assert!(said.to_string().contains("the policy has no `apiVersion`"));
-/// ```
-#[must_use]
-pub fn check(sources: &[Source<'_>]) -> Diagnostics {
-    match Policies::parse(sources) {
-        Ok(policies) => policies.warnings(),
-        Err(wrong) => wrong,
-    }
-}
 
 impl Policies {
     /// What is legal in these policies and dangerous, or without effect.
     ///
     /// A destructive response that matches every alert; `not` or `!=` over a field that may be missing; a response that
     /// an earlier, broader one always ends first; a field that no rule prints; a limit that can never bind or is not
-    /// there; a grace of 0; a protection that covers everything. No warning is no promise.
+    /// there; a grace of 0; a protection that covers everything. No warning is no promise. A policy with mistakes is not
+    /// warned of: [`Policies::parse`] has the mistakes.
     #[must_use]
     pub fn warnings(&self) -> Diagnostics {
         let mut all = Vec::new();
@@ -190,7 +175,24 @@ fn of_response(policy: &Policy, response: &Response, places: &ResponsePlaces, wr
             wrong.push(Mistake::new(place.clone(), message).expected("`gracePeriodSeconds: 1`, the default"));
         }
     }
+    limits_of_response(policy, response, places, wrong);
+}
+
+fn limits_of_response(
+    policy: &Policy,
+    response: &Response,
+    places: &ResponsePlaces,
+    wrong: &mut Vec<Mistake>,
+) {
     let own: Vec<_> = response.limits.iter().zip(&places.limits).collect();
+    if response.actions.iter().all(|step| step.action == Action::Record) {
+        let message = "this limit can never bind: the response only records";
+        wrong.extend(
+            own.iter()
+                .map(|(_, place)| Mistake::new((*place).clone(), message)),
+        );
+        return;
+    }
     let elsewhere = 0..0;
     let of_policy = policy.limits.iter().map(|limit| (limit, &elsewhere));
     let all: Vec<_> = own.iter().copied().chain(of_policy).collect();

@@ -99,7 +99,6 @@ pub(crate) struct Read {
 /// Where the parts of a policy stand in its file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
-    pub(crate) name: Range<usize>,
     /// The names that its conditions were compiled with.
     pub(crate) names: crate::condition::Scope,
     pub(crate) limits: Vec<Range<usize>>,
@@ -118,8 +117,11 @@ pub(crate) struct ResponsePlaces {
     pub(crate) actions: Vec<Range<usize>>,
 }
 
-/// Reads one document; none if it has mistakes, which the reader holds then.
-pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
+/// The name of a document and where it stands.
+pub(crate) type Named = (String, Range<usize>);
+
+/// Reads one document; none if it has mistakes, which the reader holds then. Its name is told whatever else is wrong.
+pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml, names: &mut Vec<Named>) -> Option<Read> {
     let before = reader.mistakes.len();
     let root = reader.map(yaml, "a policy", ROOT)?;
     exactly(reader, &root, "apiVersion", API_VERSION);
@@ -127,12 +129,12 @@ pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Read> {
     let name = reader
         .required(&root, "metadata", "the policy")
         .and_then(|metadata| self::metadata(reader, metadata));
+    names.extend(name.clone());
     let spec = reader
         .required(&root, "spec", "the policy")
         .and_then(|spec| self::spec(reader, spec));
-    let ((name, at), mut read) = (name?, spec?);
+    let ((name, _), mut read) = (name?, spec?);
     read.policy.name = name;
-    read.places.name = at;
     (reader.mistakes.len() == before).then_some(read)
 }
 
@@ -142,7 +144,7 @@ fn exactly(reader: &mut Reader<'_>, root: &Map<'_>, key: &str, want: &'static st
     }
 }
 
-fn metadata(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<(String, Range<usize>)> {
+fn metadata(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<Named> {
     let metadata = reader.map(yaml, "`metadata`", METADATA)?;
     for key in ["labels", "annotations"] {
         for (_, value) in metadata

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use falco_event::{Alert, ReadError, Timestamp, read_all};
+use falco_event::{Alert, AlertId, ReadError, Timestamp, read_all};
 use serde::Serialize;
 
 use super::Policies;
 use super::model::{Action, Mode, Policy, Response};
-use crate::condition::{Explained, Shown, Verdict};
+use crate::condition::{Explained, Verdict};
 use crate::facts::Facts;
+use crate::record::escape;
 
 /// What a response would do with an alert, before its guards are asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,10 +43,12 @@ pub struct Explanation {
 
 /// One alert and every response.
 ///
-/// Its `Display` names the alert and shows each [`Explanation`].
+/// Its `Display` names the alert and shows each [`Explanation`], with a blank line behind it.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct AlertExplained {
+    /// The id of the alert.
+    pub id: AlertId,
     /// The rule of the alert.
     pub rule: String,
     /// The time of the alert.
@@ -56,23 +59,24 @@ pub struct AlertExplained {
 
 impl fmt::Display for AlertExplained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} at {}", Shown(&self.rule), self.time)?;
+        writeln!(f, "alert {} [{}] at {}", self.id, escape(&self.rule), self.time)?;
         self.responses
             .iter()
-            .try_for_each(|response| write!(f, "\n{response}"))
+            .try_for_each(|response| writeln!(f, "{response}"))
     }
 }
 
 impl Policies {
-    /// What `drop-server explain` says of a text with one alert or many, in any form that
-    /// [`read_all`] takes. A bad one is an error in its place.
+    /// Explains a text with one alert or many, in any form that [`read_all`] takes. A bad one is an error in its place.
+    ///
+    /// The pods are not looked up.
     pub fn explain_all(&self, alerts: &[u8]) -> impl Iterator<Item = Result<AlertExplained, ReadError>> {
         read_all(alerts).map(|alert| {
             let alert = alert?;
-            let (rule, time) = (alert.rule().to_owned(), alert.time());
             Ok(AlertExplained {
-                rule,
-                time,
+                id: alert.id(),
+                rule: alert.rule().to_owned(),
+                time: alert.time(),
                 responses: self.explain(&alert, None),
             })
         })

@@ -23,7 +23,6 @@ use falco_event::Namespace;
 use sha2::{Digest, Sha256};
 
 pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
-pub use check::check;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
 pub use explain::{AlertExplained, Explanation, Would};
@@ -34,7 +33,7 @@ pub use model::{
 pub use schema::schema;
 
 use diagnostics::{File, Mistake};
-use document::{Places, Read};
+use document::{Named, Places, Read};
 use index::Index;
 
 /// The namespaces that are always protected. Without what runs there the cluster cannot mend what falco-drop does.
@@ -95,24 +94,28 @@ impl Policies {
     pub fn parse(sources: &[Source<'_>]) -> Result<Self, Diagnostics> {
         let mut wrong = Vec::new();
         let mut read = Vec::new();
+        let mut seen = BTreeMap::new();
         for source in sources {
             let file = Arc::new(File {
                 name: source.name.to_owned(),
                 text: source.text.to_owned(),
             });
-            let (documents, mistakes) = documents(&file.text);
+            let found = documents(&file.text);
+            let twice = named_twice(&file, found.names, &mut seen);
             wrong.extend(
-                mistakes
+                found
+                    .mistakes
                     .into_iter()
+                    .chain(twice)
                     .map(|mistake| Diagnostic::new(Severity::Error, &file, mistake)),
             );
             read.extend(
-                documents
+                found
+                    .policies
                     .into_iter()
-                    .map(|document| (Arc::clone(&file), document)),
+                    .map(|policy| (Arc::clone(&file), policy)),
             );
         }
-        wrong.extend(named_twice(&read));
         if !wrong.is_empty() {
             return Err(Diagnostics::new(wrong));
         }
@@ -173,38 +176,50 @@ impl Policies {
     }
 }
 
-/// The policies of a file, or all its mistakes.
-fn documents(text: &str) -> (Vec<Read>, Vec<Mistake>) {
+/// What is in a file.
+#[derive(Default)]
+struct Found {
+    policies: Vec<Read>,
+    /// Also of the documents that have mistakes.
+    names: Vec<Named>,
+    mistakes: Vec<Mistake>,
+}
+
+fn documents(text: &str) -> Found {
     let documents = match yaml::read(text) {
         Ok(documents) => documents,
-        Err(mistake) => return (Vec::new(), vec![mistake]),
+        Err(mistake) => {
+            return Found {
+                mistakes: vec![mistake],
+                ..Found::default()
+            };
+        }
     };
     let mut reader = reader::Reader::new(text);
     if documents.is_empty() {
         reader.wrong(Mistake::new(0..0, "the file holds no policy"));
     }
-    let read = documents
+    let mut names = Vec::new();
+    let policies = documents
         .iter()
-        .filter_map(|document| document::read(&mut reader, document))
+        .filter_map(|document| document::read(&mut reader, document, &mut names))
         .collect();
-    (read, reader.mistakes)
+    Found {
+        policies,
+        names,
+        mistakes: reader.mistakes,
+    }
 }
 
-fn named_twice(read: &[(Arc<File>, Read)]) -> Vec<Diagnostic> {
-    let mut seen: BTreeMap<&str, &File> = BTreeMap::new();
+/// The names of a file that a document before has.
+fn named_twice(file: &Arc<File>, names: Vec<Named>, seen: &mut BTreeMap<String, Arc<File>>) -> Vec<Mistake> {
     let mut wrong = Vec::new();
-    for (file, read) in read {
-        if let Some(first) = seen.insert(&read.policy.name, file) {
-            let message = format!(
-                "two policies are named `{}`; the other is in {}",
-                read.policy.name, first.name
-            );
-            wrong.push(Diagnostic::new(
-                Severity::Error,
-                file,
-                Mistake::new(read.places.name.clone(), message),
-            ));
+    for (name, place) in names {
+        if let Some(other) = seen.get(&name) {
+            let message = format!("two policies are named `{name}`; the other is in {}", other.name);
+            wrong.push(Mistake::new(place, message));
         }
+        seen.insert(name, Arc::clone(file));
     }
     wrong
 }

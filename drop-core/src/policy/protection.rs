@@ -1,5 +1,7 @@
 //! What a policy protects.
 
+use std::collections::BTreeSet;
+
 use falco_event::{Namespace, PodName};
 
 use super::diagnostics::Mistake;
@@ -12,24 +14,32 @@ use crate::condition::Shown;
 
 pub(super) fn protect(reader: &mut Reader<'_>, yaml: &Yaml, places: &mut Places) -> Option<Protect> {
     let map = reader.map(yaml, "`protect`", PROTECT)?;
-    let mut protect = Protect::default();
-    if let Some(list) = map.get("namespaces") {
-        let items = reader.list(list, "namespaces")?;
-        protect.namespaces = each(reader, items, |reader, item| {
-            reader.parsed(item, "a namespace", str::parse::<Namespace>)
-        })?;
-    }
-    if let Some(selector) = map.get("namespaceSelector") {
+    let namespaces = map
+        .get("namespaces")
+        .map_or_else(|| Some(BTreeSet::new()), |list| namespaces(reader, list));
+    let selector = map.get("namespaceSelector").map(|selector| {
         places.selectors.push(selector.span.clone());
-        protect
-            .namespace_selectors
-            .push(self::selector(reader, selector)?);
-    }
-    if let Some(list) = map.get("workloads") {
-        let items = reader.list(list, "workloads")?;
-        protect.workloads = each(reader, items, workload)?;
-    }
-    Some(protect)
+        self::selector(reader, selector)
+    });
+    let workloads = map.get("workloads").map_or_else(
+        || Some(BTreeSet::new()),
+        |list| {
+            let items = reader.list(list, "workloads")?;
+            each(reader, items, workload)
+        },
+    );
+    Some(Protect {
+        namespaces: namespaces?,
+        namespace_selectors: selector.into_iter().collect::<Option<_>>()?,
+        workloads: workloads?,
+    })
+}
+
+fn namespaces(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<BTreeSet<Namespace>> {
+    let items = reader.list(yaml, "namespaces")?;
+    each(reader, items, |reader, item| {
+        reader.parsed(item, "a namespace", str::parse::<Namespace>)
+    })
 }
 
 fn selector(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<LabelSelector> {

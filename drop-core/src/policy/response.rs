@@ -28,13 +28,7 @@ pub(super) fn responses(
     }
     let mut seen = BTreeSet::new();
     each(reader, items, |reader, item| {
-        let (response, place) = response(reader, item, mode, names)?;
-        if !seen.insert(response.name.clone()) {
-            reader.wrong(Mistake::new(
-                place.name.clone(),
-                format!("two responses are named `{}`", response.name),
-            ));
-        }
+        let (response, place) = response(reader, item, mode, names, &mut seen)?;
         places.responses.push(place);
         Some(response)
     })
@@ -45,20 +39,19 @@ fn response(
     yaml: &Yaml,
     of_policy: Mode,
     names: &Names,
+    seen: &mut BTreeSet<String>,
 ) -> Option<(Response, ResponsePlaces)> {
     let map = reader.map(yaml, "a response", RESPONSE)?;
     let name = reader.required(&map, "name", "the response");
-    let name_text = name
-        .and_then(|name| reader.parsed(name, "lower-case letters, digits and `-`, at most 63", label_name));
+    let name_text = name.and_then(|name| self::name(reader, name, seen));
     let mode = map
         .get("mode")
         .map_or(Some(Mode::Enforce), |mode| reader.word(mode, "mode", MODES));
     let when_yaml = reader.required(&map, "when", "the response");
     let when = when_yaml.and_then(|when| names.condition(reader, when));
-    let min_available = match map.get("minAvailable") {
-        Some(yaml) => Some(self::available(reader, yaml)?),
-        None => None,
-    };
+    let min_available = map
+        .get("minAvailable")
+        .map_or(Some(None), |yaml| available(reader, yaml).map(Some));
     let mut limit_places = Vec::new();
     let limits = map.get("limits").map_or_else(
         || Some(Vec::new()),
@@ -78,11 +71,23 @@ fn response(
         name: name_text?,
         mode: of_policy.and(mode?),
         when: when?,
-        min_available,
+        min_available: min_available?,
         limits: limits?,
         actions,
     };
     Some((response, places))
+}
+
+/// A name that no other response of the policy has.
+fn name(reader: &mut Reader<'_>, yaml: &Yaml, seen: &mut BTreeSet<String>) -> Option<String> {
+    let name = reader.parsed(yaml, "lower-case letters, digits and `-`, at most 63", label_name)?;
+    if !seen.insert(name.clone()) {
+        reader.wrong(Mistake::new(
+            yaml.span.clone(),
+            format!("two responses are named `{name}`"),
+        ));
+    }
+    Some(name)
 }
 
 fn available(reader: &mut Reader<'_>, yaml: &Yaml) -> Option<MinAvailable> {

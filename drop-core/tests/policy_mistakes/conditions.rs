@@ -1,6 +1,6 @@
 //! A condition with a mistake is refused: it is never dropped, widened, or read as something else.
 
-use super::{each_is_the_only_mistake, response, wrong};
+use super::{each_is_the_only_mistake, good, response, wrong};
 
 #[test]
 fn fields_are_known_and_take_what_they_take() {
@@ -50,6 +50,18 @@ fn values_are_of_the_type_of_their_field() {
             "proc.pid contains 1",
             "8:22 `contains` does not go with a whole number",
         ),
+        (
+            "user.uid in (4294967296)",
+            "8:26 `4294967296` does not fit the field's 32 bits",
+        ),
+        (
+            "fd.sport > 70000",
+            "8:24 `70000` does not fit the field's 16 bits",
+        ),
+        (
+            "proc.pid > 99999999999999999999",
+            "8:24 `99999999999999999999` does not fit the field's 64 bits",
+        ),
         ("fd.sip = 10.0.0.0/8", "8:22 `10.0.0.0/8` is no IP address"),
         ("fd.snet = 10.0.0.0", "8:23 `10.0.0.0` is no network"),
         ("fd.sport = htps", "8:24 `htps` is no port (https)"),
@@ -67,6 +79,15 @@ fn values_are_of_the_type_of_their_field() {
             "8:13 the condition can never hold: no alert is of two rules, or of none",
         ),
     ]);
+}
+
+#[test]
+fn a_bound_beyond_the_field_is_compared_as_it_is() {
+    let printed = good(&response("user.uid < 4294967296 or user.uid >= 4294967296")).print();
+    assert!(
+        printed.contains("user.uid < 4294967296 or user.uid >= 4294967296"),
+        "{printed}"
+    );
 }
 
 #[test]
