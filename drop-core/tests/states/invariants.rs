@@ -119,7 +119,7 @@ fn counts(log: &Log, before: &Opened, opened: &Opened, per: u64) -> bool {
     let per = per.min(kept(&before.policy, &before.response));
     log.calls_of(before.act)
         .filter(|call| call.seq < opened.seq && call.heard != Heard::NotMade)
-        .any(|call| opened.at.since(call.at).as_nanos() <= u128::from(per) * 1_000_000_000)
+        .any(|call| opened.at.since(call.latest(opened.seq)).as_nanos() <= u128::from(per) * 1_000_000_000)
 }
 
 fn scope_of(opened: &Opened, scope: &str) -> ScopeKey {

@@ -91,7 +91,9 @@ impl Api {
             target: target.clone(),
             change: change.clone(),
             heard: Heard::Nothing,
+            asked: at,
             at,
+            answered: None,
             changed: None,
             terminating: false,
         };
@@ -123,6 +125,8 @@ impl Api {
 
     fn answered(&self, call: usize, answer: &Result<(), ApplyError>) {
         let mut log = self.log.lock();
+        let seq = log.next();
+        log.calls[call].answered = Some(seq);
         log.calls[call].at = self.cluster.mono();
         log.calls[call].heard = match answer {
             Ok(()) => Heard::Made,
