@@ -103,7 +103,8 @@ impl Run {
             Step::Deliver(delivery) => self.redeliver(delivery),
             Step::Poll(task, polls) => self.with_task(*task, |run, task| run.poll(task, Some(*polls))),
             Step::Finish => self.finish(),
-            Step::Drop(task) => self.with_task(*task, |run, task| run.tasks[task].job = None),
+            Step::Drop(task) => self.with_task(*task, Self::drop_task),
+            Step::Replace(alert, wait) => self.replace(*alert, *wait),
             Step::Confirm(engine, polls) => {
                 let task = self.confirm(*engine);
                 self.poll(task, *polls);
@@ -275,6 +276,28 @@ impl Run {
             polls.is_some() || self.tasks[task].job.is_none(),
             "a future does not end"
         );
+    }
+
+    /// The engine that runs it is no more.
+    pub(crate) fn drop_task(&mut self, task: TaskId) {
+        self.tasks[task].job = None;
+    }
+
+    /// The pod that an alert is about goes, another may take its name, and the alert comes again.
+    fn replace(&mut self, which: Index, wait: Duration) {
+        let among = self.alerts.len().min(4);
+        if among == 0 {
+            return;
+        }
+        let alert = self.alerts.len() - 1 - which.index(among);
+        for uid in self.alerts[alert].may_hit.clone() {
+            if let Some(pod) = self.cluster.pod_by_uid(&uid) {
+                drop(self.cluster.delete(&pod.namespace, &pod.name, None, Some(0)));
+            }
+        }
+        self.cluster.advance(wait);
+        let task = self.deliver(alert, false, false);
+        self.poll(task, None);
     }
 
     /// Polls all in turn.
