@@ -74,10 +74,10 @@ fn finish(run: &mut Run, task: TaskId) -> Outcome {
 }
 
 fn guard(outcome: &Outcome) -> Option<(Guard, bool)> {
-    match outcome {
-        Outcome::Skipped { guard, retryable, .. } => Some((*guard, *retryable)),
-        _ => None,
-    }
+    let Outcome::Skipped { guard, retryable, .. } = outcome else {
+        return None;
+    };
+    Some((*guard, *retryable))
 }
 
 fn everything_else_holds(mut run: Run) -> Run {

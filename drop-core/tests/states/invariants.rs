@@ -74,14 +74,13 @@ fn only_the_target_of_a_matching_enforced_response_is_changed(run: &Run, log: &L
 }
 
 fn makes(change: &Change, what: &Happened) -> bool {
-    match what {
-        Happened::DeletionRequested { .. } | Happened::DeletionShortened { .. } | Happened::Removed => {
-            matches!(change, Change::Delete { .. } | Change::Evict { .. })
-        }
-        Happened::Labelled => matches!(change, Change::Label(_)),
-        Happened::Annotated => matches!(change, Change::Annotate(_)),
-        _ => false,
-    }
+    let ends = matches!(
+        what,
+        Happened::DeletionRequested { .. } | Happened::DeletionShortened { .. } | Happened::Removed
+    );
+    (ends && matches!(change, Change::Delete { .. } | Change::Evict { .. }))
+        || (*what == Happened::Labelled && matches!(change, Change::Label(_)))
+        || (*what == Happened::Annotated && matches!(change, Change::Annotate(_)))
 }
 
 /// 2. Never more pods than a limit allows, in any of its windows.
@@ -262,7 +261,7 @@ fn is_forgotten(run: &Run, log: &Log, call: &Call, told: &Written, decided: &Dec
         .map_or(0, |opened| kept(&opened.policy, &opened.response));
     // It judged the alert's age when it arrived, and took longer than any delivery may.
     let stalled = u128::from(decided.times.ended) > CLAIM_WITHIN.as_nanos();
-    (old || other || stalled) && told.at.since(call.at).as_secs() >= keep
+    (old || other || stalled) && told.at.since(call.latest(told.seq)).as_secs() >= keep
 }
 
 /// 6. Observe changes nothing: neither by policy, nor by response, nor where a breached limit has disarmed the scope.

@@ -7,6 +7,8 @@
 //! `PROPTEST_CASES=1000000 cargo test -p drop-core --test states` runs other cases each time; without it the cases
 //! are always the same.
 
+#![cfg(test)]
+
 mod caught;
 mod invariants;
 mod log;

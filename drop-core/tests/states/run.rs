@@ -116,34 +116,33 @@ impl Run {
             Step::Policies(set) => self.policies = POLICIES[*set].clone(),
             Step::Rearm(which) => self.rearm(*which),
             Step::Scale(which, replicas) => self.scale(*which, *replicas),
-            Step::Kill(..) | Step::Restart(_) | Step::End(..) | Step::Ready(..) => self.others(step),
+            Step::Kill(pod, grace) => self.with_pod(*pod, |run, pod| {
+                drop(run.cluster.delete(&pod.namespace, &pod.name, None, *grace));
+            }),
+            Step::Restart(pod) => self.with_pod(*pod, Self::restart),
+            Step::End(pod, phase) => {
+                self.with_pod(*pod, |run, pod| drop(run.cluster.finish(&pod.uid, *phase)));
+            }
+            Step::Ready(pod, ready) => {
+                self.with_pod(*pod, |run, pod| drop(run.cluster.set_ready(&pod.uid, *ready)));
+            }
         }
     }
 
     /// What others do to a pod may be refused: that too is something that happens.
-    fn others(&mut self, step: &Step) {
+    fn with_pod(&mut self, which: Index, act: impl FnOnce(&mut Self, &Pod)) {
         let pods = self.cluster.pods();
-        let (Step::Kill(which, _) | Step::Restart(which) | Step::End(which, _) | Step::Ready(which, _)) =
-            step
-        else {
-            return;
-        };
-        if pods.is_empty() {
-            return;
+        if !pods.is_empty() {
+            act(self, which.get(&pods));
         }
-        let pod = which.get(&pods);
-        match step {
-            Step::Kill(_, grace) => drop(self.cluster.delete(&pod.namespace, &pod.name, None, *grace)),
-            Step::End(_, phase) => drop(self.cluster.finish(&pod.uid, *phase)),
-            Step::Ready(_, ready) => drop(self.cluster.set_ready(&pod.uid, *ready)),
-            _ => {
-                let container = pod.containers.first().map(|container| container.name.clone());
-                let id = self
-                    .cluster
-                    .restart_container(&pod.uid, &container.unwrap_or_default());
-                self.started.extend(id.ok().map(|id| (pod.uid.clone(), id)));
-            }
-        }
+    }
+
+    fn restart(&mut self, pod: &Pod) {
+        let container = pod.containers.first().map(|container| container.name.clone());
+        let id = self
+            .cluster
+            .restart_container(&pod.uid, &container.unwrap_or_default());
+        self.started.extend(id.ok().map(|id| (pod.uid.clone(), id)));
     }
 
     fn scale(&self, which: Index, replicas: u32) {
