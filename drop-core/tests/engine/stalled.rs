@@ -139,10 +139,10 @@ impl Stalled {
 type Answer = Arc<Mutex<Option<Decided>>>;
 
 fn guard(decided: &Decided) -> Option<(Guard, bool)> {
-    match &decided.outcome {
-        Outcome::Skipped { guard, retryable, .. } => Some((*guard, *retryable)),
-        _ => None,
-    }
+    let Outcome::Skipped { guard, retryable, .. } = &decided.outcome else {
+        return None;
+    };
+    Some((*guard, *retryable))
 }
 
 #[test]

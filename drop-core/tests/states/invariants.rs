@@ -1,7 +1,7 @@
 //! What holds of every case, each told from the log of the ports and the cluster's history: not by the engine's words.
 
 use drop_core::Outcome;
-use drop_core::engine::ACT_WITHIN;
+use drop_core::engine::{ACT_WITHIN, CLAIM_WITHIN};
 use drop_core::guard::Guard;
 use drop_core::memory::{Actor, Happened};
 use drop_core::outcome::Ending;
@@ -32,6 +32,7 @@ pub(crate) fn all(run: &Run) -> Checked {
     never_more_acts_than_a_limit_allows(&log)?;
     what_is_protected_is_not_touched(run, &log)?;
     redelivery_changes_nothing_more(run, &log)?;
+    several_alerts_for_one_pod_end_in_one_act(run, &log)?;
     a_retryable_failure_sent_again_comes_to_the_same_end(run, &log)?;
     observe_changes_nothing(run, &log)?;
     every_delivery_has_one_record_and_every_act_is_in_it(run, &log)?;
@@ -73,14 +74,13 @@ fn only_the_target_of_a_matching_enforced_response_is_changed(run: &Run, log: &L
 }
 
 fn makes(change: &Change, what: &Happened) -> bool {
-    match what {
-        Happened::DeletionRequested { .. } | Happened::DeletionShortened { .. } | Happened::Removed => {
-            matches!(change, Change::Delete { .. } | Change::Evict { .. })
-        }
-        Happened::Labelled => matches!(change, Change::Label(_)),
-        Happened::Annotated => matches!(change, Change::Annotate(_)),
-        _ => false,
-    }
+    let ends = matches!(
+        what,
+        Happened::DeletionRequested { .. } | Happened::DeletionShortened { .. } | Happened::Removed
+    );
+    (ends && matches!(change, Change::Delete { .. } | Change::Evict { .. }))
+        || (*what == Happened::Labelled && matches!(change, Change::Label(_)))
+        || (*what == Happened::Annotated && matches!(change, Change::Annotate(_)))
 }
 
 /// 2. Never more pods than a limit allows, in any of its windows.
@@ -119,7 +119,7 @@ fn counts(log: &Log, before: &Opened, opened: &Opened, per: u64) -> bool {
     let per = per.min(kept(&before.policy, &before.response));
     log.calls_of(before.act)
         .filter(|call| call.seq < opened.seq && call.heard != Heard::NotMade)
-        .any(|call| opened.at.since(call.at).as_nanos() <= u128::from(per) * 1_000_000_000)
+        .any(|call| opened.at.since(call.latest(opened.seq)).as_nanos() <= u128::from(per) * 1_000_000_000)
 }
 
 fn scope_of(opened: &Opened, scope: &str) -> ScopeKey {
@@ -189,6 +189,34 @@ fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
     Ok(())
 }
 
+/// 4. Nor is a pod ended by two alerts: not while one is at it, nor once one has done it with as little grace.
+fn several_alerts_for_one_pod_end_in_one_act(run: &Run, log: &Log) -> Checked {
+    let ends = |opened: &&Opened| opened.mode == Mode::Enforce && opened.ends.is_some();
+    for opened in log.opened.iter().filter(ends) {
+        let earlier = log
+            .opened
+            .iter()
+            .filter(ends)
+            .filter(|before| before.seq < opened.seq && before.target.uid == opened.target.uid);
+        for before in earlier {
+            let young = opened.at.since(before.at) < ACT_WITHIN * 2;
+            let told = run.tasks[before.task].done.is_some() && !log.lost.contains(&before.task);
+            let is_over = |call: &Call| call.answered.is_some_and(|answered| answered < opened.seq);
+            for call in log.calls_of(before.act).filter(|call| call.is_terminal()) {
+                let in_flight = young && !is_over(call);
+                hold!(
+                    !in_flight,
+                    "an act is at this pod: {before:?}, and again {opened:?}"
+                );
+                let done = young && told && is_over(call) && call.heard == Heard::Made;
+                let again = done && before.ends <= opened.ends;
+                hold!(!again, "this pod was ended: {before:?}, and again {opened:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// 5. What may be sent again comes to an end, and to the same one: an act of an earlier delivery is not forgotten.
 fn a_retryable_failure_sent_again_comes_to_the_same_end(run: &Run, log: &Log) -> Checked {
     for alert in 0..run.alerts.len() {
@@ -231,7 +259,9 @@ fn is_forgotten(run: &Run, log: &Log, call: &Call, told: &Written, decided: &Dec
         .act
         .and_then(|act| log.opened(act))
         .map_or(0, |opened| kept(&opened.policy, &opened.response));
-    (old || other) && told.at.since(call.at).as_secs() >= keep
+    // It judged the alert's age when it arrived, and took longer than any delivery may.
+    let stalled = u128::from(decided.times.ended) > CLAIM_WITHIN.as_nanos();
+    (old || other || stalled) && told.at.since(call.latest(told.seq)).as_secs() >= keep
 }
 
 /// 6. Observe changes nothing: neither by policy, nor by response, nor where a breached limit has disarmed the scope.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drop_core::engine::ACT_WITHIN;
 use drop_core::past::{ActId, ScopeKey};
 use drop_core::policy::Mode;
 use drop_core::ports::{Change, Mono, Target};
@@ -48,8 +49,11 @@ pub(crate) struct Call {
     pub(crate) target: Target,
     pub(crate) change: Change,
     pub(crate) heard: Heard,
+    pub(crate) asked: Mono,
     /// When it was asked for, then when it was answered.
     pub(crate) at: Mono,
+    /// The place of the answer in the order of everything.
+    pub(crate) answered: Option<u64>,
     /// When the cluster changed by it, if that was while the call was under way.
     pub(crate) changed: Option<u64>,
     /// The pod was terminating before the request came.
@@ -57,6 +61,15 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// When the cluster may have changed by it at the latest, as far as that was known at this place in the order.
+    pub(crate) fn latest(&self, seq: u64) -> Mono {
+        match self.answered {
+            // No request leaves after its deadline, however long its answer takes.
+            Some(answered) if answered < seq => self.at.min(self.asked.plus(ACT_WITHIN)),
+            Some(_) | None => self.asked,
+        }
+    }
+
     pub(crate) fn is_terminal(&self) -> bool {
         matches!(self.change, Change::Delete { .. } | Change::Evict { .. })
     }

@@ -7,6 +7,8 @@
 //! `PROPTEST_CASES=1000000 cargo test -p drop-core --test states` runs other cases each time; without it the cases
 //! are always the same.
 
+#![cfg(test)]
+
 mod caught;
 mod invariants;
 mod log;
@@ -25,18 +27,13 @@ use crate::steps::{setting, step};
 
 /// Thousands of cases that are always the same, unless the environment asks for a number.
 fn config() -> ProptestConfig {
-    let asked = ProptestConfig::default();
-    let usual = ProptestConfig {
-        cases: 2_000,
-        rng_seed: RngSeed::Fixed(6),
-        ..ProptestConfig::default()
-    };
-    let chosen = if asked.cases == 256 { usual } else { asked };
-    ProptestConfig {
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..chosen
+    let mut config = ProptestConfig::default();
+    if config.cases == 256 {
+        config.cases = 2_000;
+        config.rng_seed = RngSeed::Fixed(6);
     }
+    config.failure_persistence = None;
+    config
 }
 
 proptest! {

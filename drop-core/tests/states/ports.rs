@@ -91,7 +91,9 @@ impl Api {
             target: target.clone(),
             change: change.clone(),
             heard: Heard::Nothing,
+            asked: at,
             at,
+            answered: None,
             changed: None,
             terminating: false,
         };
@@ -123,6 +125,8 @@ impl Api {
 
     fn answered(&self, call: usize, answer: &Result<(), ApplyError>) {
         let mut log = self.log.lock();
+        let seq = log.next();
+        log.calls[call].answered = Some(seq);
         log.calls[call].at = self.cluster.mono();
         log.calls[call].heard = match answer {
             Ok(()) => Heard::Made,
@@ -175,7 +179,7 @@ impl Shaky {
     }
 
     /// Writes the act down that this step has opened, if it did.
-    fn note(&self, past: &Past, disarmed: Vec<drop_core::past::ScopeKey>, now: Mono) {
+    fn note(&self, past: &Past, disarmed: &[drop_core::past::ScopeKey], now: Mono) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = self.log.lock();
         let new: Vec<_> = past.obligations().filter(|act| Some(act.id) > *seen).collect();
@@ -192,7 +196,7 @@ impl Shaky {
                 mode: act.mode,
                 ends: act.ends,
                 at: now,
-                disarmed: disarmed.clone(),
+                disarmed: disarmed.to_vec(),
             };
             log.opened.push(opened);
         }
@@ -209,9 +213,9 @@ impl Memory for Shaky {
                 if self.twice {
                     f(&mut past.clone(), now);
                 }
-                let disarmed = past.disarmed().map(|(key, _)| key.clone()).collect();
+                let disarmed: Vec<_> = past.disarmed().map(|(key, _)| key.clone()).collect();
                 f(past, now);
-                self.note(past, disarmed, now);
+                self.note(past, &disarmed, now);
             };
             self.inner.update(&mut step).await?;
         }

@@ -73,7 +73,7 @@ pub(crate) fn raise(
     let container = marks
         .container
         .zip(id.as_ref())
-        .map(|(digits, id)| (owner, id.to_string()[..digits].to_owned()));
+        .map(|(digits, id): (usize, &ContainerId)| (owner, id.to_string().chars().take(digits).collect()));
     let fits = |pod: &&Pod| named.is_none_or(|named| named.uid == pod.uid);
     // A UID says more than a container that nobody knows; a name says the least.
     let most = uid

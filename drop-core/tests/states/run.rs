@@ -103,7 +103,8 @@ impl Run {
             Step::Deliver(delivery) => self.redeliver(delivery),
             Step::Poll(task, polls) => self.with_task(*task, |run, task| run.poll(task, Some(*polls))),
             Step::Finish => self.finish(),
-            Step::Drop(task) => self.with_task(*task, |run, task| run.tasks[task].job = None),
+            Step::Drop(task) => self.with_task(*task, Self::drop_task),
+            Step::Replace(alert, wait) => self.replace(*alert, *wait),
             Step::Confirm(engine, polls) => {
                 let task = self.confirm(*engine);
                 self.poll(task, *polls);
@@ -115,34 +116,33 @@ impl Run {
             Step::Policies(set) => self.policies = POLICIES[*set].clone(),
             Step::Rearm(which) => self.rearm(*which),
             Step::Scale(which, replicas) => self.scale(*which, *replicas),
-            Step::Kill(..) | Step::Restart(_) | Step::End(..) | Step::Ready(..) => self.others(step),
+            Step::Kill(pod, grace) => self.with_pod(*pod, |run, pod| {
+                drop(run.cluster.delete(&pod.namespace, &pod.name, None, *grace));
+            }),
+            Step::Restart(pod) => self.with_pod(*pod, Self::restart),
+            Step::End(pod, phase) => {
+                self.with_pod(*pod, |run, pod| drop(run.cluster.finish(&pod.uid, *phase)));
+            }
+            Step::Ready(pod, ready) => {
+                self.with_pod(*pod, |run, pod| drop(run.cluster.set_ready(&pod.uid, *ready)));
+            }
         }
     }
 
     /// What others do to a pod may be refused: that too is something that happens.
-    fn others(&mut self, step: &Step) {
+    fn with_pod(&mut self, which: Index, act: impl FnOnce(&mut Self, &Pod)) {
         let pods = self.cluster.pods();
-        let (Step::Kill(which, _) | Step::Restart(which) | Step::End(which, _) | Step::Ready(which, _)) =
-            step
-        else {
-            return;
-        };
-        if pods.is_empty() {
-            return;
+        if !pods.is_empty() {
+            act(self, which.get(&pods));
         }
-        let pod = which.get(&pods);
-        match step {
-            Step::Kill(_, grace) => drop(self.cluster.delete(&pod.namespace, &pod.name, None, *grace)),
-            Step::End(_, phase) => drop(self.cluster.finish(&pod.uid, *phase)),
-            Step::Ready(_, ready) => drop(self.cluster.set_ready(&pod.uid, *ready)),
-            _ => {
-                let container = pod.containers.first().map(|container| container.name.clone());
-                let id = self
-                    .cluster
-                    .restart_container(&pod.uid, &container.unwrap_or_default());
-                self.started.extend(id.ok().map(|id| (pod.uid.clone(), id)));
-            }
-        }
+    }
+
+    fn restart(&mut self, pod: &Pod) {
+        let container = pod.containers.first().map(|container| container.name.clone());
+        let id = self
+            .cluster
+            .restart_container(&pod.uid, &container.unwrap_or_default());
+        self.started.extend(id.ok().map(|id| (pod.uid.clone(), id)));
     }
 
     fn scale(&self, which: Index, replicas: u32) {
@@ -275,6 +275,28 @@ impl Run {
             polls.is_some() || self.tasks[task].job.is_none(),
             "a future does not end"
         );
+    }
+
+    /// The engine that runs it is no more.
+    pub(crate) fn drop_task(&mut self, task: TaskId) {
+        self.tasks[task].job = None;
+    }
+
+    /// The pod that an alert is about goes, another may take its name, and the alert comes again.
+    fn replace(&mut self, which: Index, wait: Duration) {
+        let among = self.alerts.len().min(4);
+        if among == 0 {
+            return;
+        }
+        let alert = self.alerts.len() - 1 - which.index(among);
+        for uid in self.alerts[alert].may_hit.clone() {
+            if let Some(pod) = self.cluster.pod_by_uid(&uid) {
+                drop(self.cluster.delete(&pod.namespace, &pod.name, None, Some(0)));
+            }
+        }
+        self.cluster.advance(wait);
+        let task = self.deliver(alert, false, false);
+        self.poll(task, None);
     }
 
     /// Polls all in turn.

@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Confirm(bool, Option<u8>),
     /// Someone else deletes a pod.
     Kill(Index, Option<u32>),
+    /// The pod that an alert is about is deleted by force; after a while the alert is delivered.
+    Replace(Index, Duration),
     /// A container restarts: its status may show it later.
     Restart(Index),
     /// A pod ends by itself.
@@ -125,6 +127,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => pod().prop_map(Step::Drop),
         4 => (any::<bool>(), polls()).prop_map(|(engine, polls)| Step::Confirm(engine, polls)),
         2 => (pod(), prop::option::of(select(vec![0, 1, 3, 30]))).prop_map(|(pod, grace)| Step::Kill(pod, grace)),
+        2 => (pod(), up_to(40)).prop_map(|(alert, wait)| Step::Replace(alert, wait)),
         2 => pod().prop_map(Step::Restart),
         1 => (pod(), select(vec![Phase::Succeeded, Phase::Failed])).prop_map(|(pod, end)| Step::End(pod, end)),
         1 => (pod(), any::<bool>()).prop_map(|(pod, ready)| Step::Ready(pod, ready)),
@@ -155,7 +158,7 @@ fn raise() -> impl Strategy<Value = Raise> {
     let times = (
         prop_oneof![Just(0), skew()],
         prop_oneof![Just(0), skew()],
-        prop::option::weighted(0.1, 0..60_000_i64),
+        prop::option::weighted(0.2, 0..60_000_i64),
     );
     let deliver = prop::option::weighted(0.8, (any::<bool>(), polls()));
     let rule = prop_oneof![3 => Just("A"), 1 => Just("B")];
@@ -196,16 +199,14 @@ fn marks() -> impl Strategy<Value = Marks> {
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
-    (recent(), any::<bool>(), any::<bool>(), polls()).prop_map(|(alert, engine, received, polls)| Delivery {
-        alert,
-        engine,
-        received,
-        polls,
+    (any::<Index>(), any::<bool>(), any::<bool>(), polls()).prop_map(|(alert, engine, received, polls)| {
+        Delivery {
+            alert,
+            engine,
+            received,
+            polls,
+        }
     })
-}
-
-fn recent() -> impl Strategy<Value = Index> {
-    any::<Index>()
 }
 
 /// Half of all futures run to their end at once; a delivery that changes a pod gives way some twenty times.
