@@ -49,3 +49,13 @@ everything:
 # release/release.yaml and release/release-knative.yaml, anew
 release:
     release/generate
+
+# the engine as a state machine, a million random cases: about an hour
+states:
+    PROPTEST_CASES=1000000 cargo test -p drop-core --test states invariants_hold
+
+# the benchmarks, each beside its baseline
+bench:
+    cargo bench -p falco-event --features cloudevents --bench read
+    cargo bench -p drop-core --bench decision
+    cargo bench -p drop-server --bench way

@@ -253,7 +253,10 @@ impl fmt::Display for Decided {
 
 /// The line is for people, and the record has it all.
 fn cut(output: &str) -> &str {
-    let end = output.char_indices().nth(MAX_OUTPUT).map_or(output.len(), |(at, _)| at);
+    let end = output
+        .char_indices()
+        .nth(MAX_OUTPUT)
+        .map_or(output.len(), |(at, _)| at);
     output.get(..end).unwrap_or_default()
 }
 
