@@ -1,4 +1,4 @@
-//! Writes seeds for the fuzz targets, one of each line of the files of a folder:
+//! Writes seeds for the fuzz targets, one of each line of the files of a folder, and some of several lines:
 //! `cargo run -p falco-event --example fuzz_seed -- <folder of .jsonl files>`; without a folder, of the crate's fixtures.
 
 use std::fs;
@@ -17,10 +17,16 @@ fn main() -> std::io::Result<()> {
     }
     let mut number = 0;
     for file in fs::read_dir(folder)? {
-        for line in fs::read(file?.path())?
+        let file = fs::read(file?.path())?;
+        let lines: Vec<&[u8]> = file
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
-        {
+            .collect();
+        for pair in lines.chunks(2).take(5) {
+            number += 1;
+            seed("alert", number, &body(pair))?;
+        }
+        for line in lines {
             number += 1;
             seed("alert", number, line)?;
             seed("binding", number, &binary(line))?;
@@ -37,6 +43,20 @@ fn seed(target: &str, number: u32, bytes: &[u8]) -> std::io::Result<()> {
         Path::new(CORPUS).join(target).join(format!("seed-{number}")),
         bytes,
     )
+}
+
+/// An array and lines, with what is not JSON between.
+fn body(lines: &[&[u8]]) -> Vec<u8> {
+    let array = lines.join(b",".as_slice());
+    [
+        b"junk\n[",
+        array.as_slice(),
+        b",]x\n",
+        array.as_slice(),
+        b",\n{\"a\":\n",
+        array.as_slice(),
+    ]
+    .concat()
 }
 
 fn binary(line: &[u8]) -> Vec<u8> {

@@ -97,7 +97,14 @@ impl Envelope {
             meant,
             items,
         };
-        let judge = Judge { doc: &doc };
+        let judge = Judge {
+            doc: &doc,
+            required: [
+                ("rule", draft.rule),
+                ("priority", draft.priority),
+                ("time", draft.time),
+            ],
+        };
         judge.no_fields(draft.no_fields)?;
         Ok(Self {
             rule: judge.required_text("rule", draft.rule)?,
@@ -118,6 +125,7 @@ impl Envelope {
 /// Whether members have values that they can have.
 struct Judge<'a> {
     doc: &'a Doc,
+    required: [(&'static str, Option<Member>); 3],
 }
 
 impl Judge<'_> {
@@ -137,10 +145,16 @@ impl Judge<'_> {
         })
     }
 
-    fn missing<T>(member: &'static str) -> Result<T, Flaw> {
+    /// One of the required members is missing: says all that are.
+    fn missing<T>(&self) -> Result<T, Flaw> {
+        let is_missing = |member: &Option<Member>| {
+            member.is_none_or(|member| matches!(self.doc.value(member.slot), Value::Null | Value::String("")))
+        };
+        let missing = self.required.iter().filter(|(_, member)| is_missing(member));
+        let members = missing.map(|(name, _)| *name).collect();
         Err(Flaw {
             at: 0,
-            fault: Fault::Missing { member },
+            fault: Fault::Missing { members },
         })
     }
 
@@ -159,15 +173,15 @@ impl Judge<'_> {
         let filled = self
             .text(name, member)?
             .filter(|span| !self.doc.str(*span).is_empty());
-        filled.map_or_else(|| Self::missing(name), Ok)
+        filled.map_or_else(|| self.missing(), Ok)
     }
 
     fn priority(&self, member: Option<Member>) -> Result<Priority, Flaw> {
         let Some(found) = member else {
-            return Self::missing("priority");
+            return self.missing();
         };
         let read = match self.doc.value(found.slot) {
-            Value::Null | Value::String("") => return Self::missing("priority"),
+            Value::Null | Value::String("") => return self.missing(),
             Value::String(name) => name.parse().ok(),
             Value::Number(number) => number.as_u64().and_then(|number| Priority::try_from(number).ok()),
             Value::Bool(_) | Value::List(_) | Value::Object(_) => None,
@@ -178,10 +192,10 @@ impl Judge<'_> {
 
     fn time(&self, member: Option<Member>) -> Result<Timestamp, Flaw> {
         let Some(found) = member else {
-            return Self::missing("time");
+            return self.missing();
         };
         let read = match self.doc.value(found.slot) {
-            Value::Null | Value::String("") => return Self::missing("time"),
+            Value::Null | Value::String("") => return self.missing(),
             Value::String(text) => time::from_text(text),
             Value::Object(json) => time::from_object(json.as_bytes()),
             Value::Bool(_) | Value::Number(_) | Value::List(_) => None,

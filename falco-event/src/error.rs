@@ -36,10 +36,10 @@ pub enum Fault {
         /// What does: escaped and short; empty at the end of the text.
         found: String,
     },
-    /// A member that every alert has is absent, null or empty.
+    /// Members that every alert has are absent, null or empty.
     Missing {
-        /// `rule`, `priority` or `time`.
-        member: &'static str,
+        /// All of them that are: of `rule`, `priority` and `time`, in this order.
+        members: Vec<&'static str>,
     },
     /// A member of the envelope has a value that it cannot have.
     Member {
@@ -148,10 +148,11 @@ impl fmt::Display for Fault {
                 write!(f, "the text ends here: expected {expected}")
             }
             Self::Syntax { expected, found } => write!(f, "found `{found}`: expected {expected}"),
-            Self::Missing { member } => {
+            Self::Missing { members } => {
+                let members = members.join("` and no `");
                 write!(
                     f,
-                    "the alert has no `{member}`: expected `rule`, `priority` and `time`"
+                    "the alert has no `{members}`: expected `rule`, `priority` and `time`"
                 )
             }
             Self::Member {

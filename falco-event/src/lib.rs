@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod alert;
+mod body;
 mod draft;
 mod envelope;
 mod error;
@@ -24,6 +25,7 @@ pub mod cloudevents;
 pub mod proptest1;
 
 pub use alert::Alert;
+pub use body::{ReadAll, read_all};
 pub use error::{Fault, ReadError};
 pub use field_type::{ElementType, FieldType, field_type};
 pub use fields::{Fields, Missing, Typed};
@@ -32,5 +34,4 @@ pub use jiff::Timestamp;
 pub use names::{ContainerId, NameError, Namespace, NodeName, PodName, PodUid};
 pub use offender::{Offender, Refused};
 pub use priority::{Priority, PriorityError};
-pub use read::{ReadAll, read_all};
 pub use value::{List, Number, Value};

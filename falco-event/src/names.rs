@@ -2,6 +2,7 @@
 //! URL path, a log line or a label without a second look, because nothing but a valid name builds it.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -52,10 +53,10 @@ impl NameError {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $name:literal, $check:path, $expected:literal) => {
+    ($(#[$doc:meta])* $type:ident($text:ty), $name:literal, $check:path, $expected:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(Arc<str>);
+        pub struct $type($text);
 
         impl $type {
             /// The name as text.
@@ -103,7 +104,7 @@ macro_rules! name {
 
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}({})", stringify!($type), self.0)
+                write!(f, "{}({})", stringify!($type), self.as_str())
             }
         }
 
@@ -124,21 +125,21 @@ macro_rules! name {
 
 name!(
     /// The name of a namespace: a DNS label (RFC 1123) of at most 63 bytes.
-    Namespace,
+    Namespace(Arc<str>),
     "namespace",
     is_label,
     "a DNS label: 1 to 63 of `a-z`, `0-9` and `-`, a letter or digit at both ends"
 );
 name!(
     /// The name of a pod: a DNS subdomain (RFC 1123) of at most 253 bytes.
-    PodName,
+    PodName(Arc<str>),
     "pod name",
     is_subdomain,
     "a DNS name: 1 to 253 of `a-z`, `0-9`, `-` and `.`, a letter or digit at both ends of each part"
 );
 name!(
     /// The name of a node: a DNS subdomain (RFC 1123) of at most 253 bytes.
-    NodeName,
+    NodeName(Arc<str>),
     "node name",
     is_subdomain,
     "a DNS name: 1 to 253 of `a-z`, `0-9`, `-` and `.`, a letter or digit at both ends of each part"
@@ -146,7 +147,7 @@ name!(
 name!(
     /// A pod's `metadata.uid`. An API server gives a UUID; a static pod has, on its node, a hash of 32 hex digits
     /// instead. Both are letters, digits and dashes, at most 64; more is not asked, because Kubernetes calls it opaque.
-    PodUid,
+    PodUid(Arc<str>),
     "pod UID",
     is_uid,
     "1 to 64 letters, digits and `-`, a letter or digit at both ends"
@@ -163,11 +164,42 @@ name!(
     /// assert!(falco.matches(&status));
     /// # Ok::<(), falco_event::NameError>(())
     /// ```
-    ContainerId,
+    ContainerId(Digits),
     "container id",
     is_container_id,
     "12 or 64 of `0-9` and `a-f`"
 );
+
+/// The digits of a container's id, in place: it is in most alerts, and needs no allocation of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Digits {
+    /// Zeros after the end, so that the order is the order of texts.
+    bytes: [u8; 64],
+    len: u8,
+}
+
+impl From<&str> for Digits {
+    fn from(text: &str) -> Self {
+        let mut digits = Self {
+            bytes: [0; 64],
+            len: 0,
+        };
+        for (byte, digit) in digits.bytes.iter_mut().zip(text.bytes()) {
+            *byte = digit;
+            digits.len += 1;
+        }
+        digits
+    }
+}
+
+impl Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let digits = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
+}
 
 impl ContainerId {
     /// Reads what a pod's status says, `<runtime>://<id>`, or a bare id.

@@ -12,12 +12,12 @@ pub(crate) const EXPECTED: &str = "an RFC 3339 time, or an object of `seconds` a
 /// falcosidekick's documents spread has `Z+2`.
 pub(crate) fn from_text(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse() {
-        return Some(time);
+        return of_four_digits(time);
     }
     let (utc, offset) = text.split_once('Z')?;
     let meaningless = offset.starts_with(['+', '-']) && offset.bytes().skip(1).all(|b| b.is_ascii_digit());
     if meaningless {
-        format!("{utc}Z").parse().ok()
+        format!("{utc}Z").parse().ok().and_then(of_four_digits)
     } else {
         None
     }
@@ -42,5 +42,11 @@ pub(crate) fn from_object(json: &[u8]) -> Option<Timestamp> {
     });
     read.ok()?;
     let nanos = (0..1_000_000_000).contains(&nanos).then_some(nanos)?;
-    Timestamp::new(seconds?, nanos).ok()
+    Timestamp::new(seconds?, nanos).ok().and_then(of_four_digits)
+}
+
+/// RFC 3339 has no year before 0, and an event could not have such a time. The last year is 9999 in any case.
+fn of_four_digits(time: Timestamp) -> Option<Timestamp> {
+    const YEAR_0: i64 = -62_167_219_200;
+    (time.as_second() >= YEAR_0).then_some(time)
 }

@@ -30,6 +30,9 @@ fn several_alerts_are_all_read() {
         format!("[{a} ,\n{b} ]\n"),
         format!("{a}[{b}]"),
         format!("[{a}][{b}]"),
+        format!("{a},{b}"),
+        format!("{a},\n{b},\n"),
+        format!("[{a}],[{b}]"),
     ] {
         assert_eq!(rules(&body), [ok("a"), ok("b")], "{body}");
     }
@@ -74,7 +77,64 @@ fn what_is_wrong_has_its_place_and_the_rest_is_read() {
         (format!("[{a} {b}]"), vec![ok("a"), Err((1, 65)), ok("b")]),
         (format!("[{a},{b}"), vec![ok("a"), ok("b"), Err((1, 127))]),
         (format!("{a}]"), vec![ok("a"), Err((1, 63))]),
-        (format!("{a},{b}"), vec![ok("a"), Err((1, 63))]),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(rules(&body), expected, "{body}");
+    }
+}
+
+/// Brackets and commas that are too many or too few cost themselves only.
+#[test]
+fn a_stray_bracket_or_comma_loses_no_alert() {
+    let (a, b) = (alert("a"), alert("b"));
+    let cases = [
+        (format!(",{a}"), vec![Err((1, 1)), ok("a")]),
+        (format!("{a},,{b}"), vec![ok("a"), Err((1, 64)), ok("b")]),
+        (format!("{a}]{b}"), vec![ok("a"), Err((1, 63)), ok("b")]),
+        (format!("{a}}}{b}"), vec![ok("a"), Err((1, 63)), ok("b")]),
+        (format!("[{a},]{b}"), vec![ok("a"), Err((1, 65)), ok("b")]),
+        (format!("[,{a}]{b}"), vec![Err((1, 2)), ok("a"), ok("b")]),
+        (format!("[{a},,{b}]"), vec![ok("a"), Err((1, 65)), ok("b")]),
+        (format!("[{a} 7,{b}]"), vec![ok("a"), Err((1, 65)), ok("b")]),
+        (format!("[{a} [{b}]]"), vec![ok("a"), Err((1, 65)), ok("b")]),
+        (format!("[[{a}],{b}]"), vec![Err((1, 2)), ok("a"), ok("b")]),
+        (format!("[\n[{a}]\n{b}"), vec![Err((2, 1)), ok("a"), ok("b")]),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(rules(&body), expected, "{body}");
+    }
+}
+
+#[test]
+fn after_what_is_not_json_the_next_line_of_an_alert_or_an_array_is_read() {
+    let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(alert);
+    let cases = [
+        (format!("junk\n[{c}]"), vec![Err((1, 1)), ok("c")]),
+        (
+            format!("junk\n \n\t[\n{c},\n{d}]"),
+            vec![Err((1, 1)), ok("c"), ok("d")],
+        ),
+        (
+            format!("{a},{b}\n[{c},]x{d}\n{e}"),
+            vec![ok("a"), ok("b"), ok("c"), Err((2, 65)), Err((2, 66)), ok("e")],
+        ),
+        (
+            format!("[{a},{{\"rule\":\n{b},\n{c}]\n{d}"),
+            vec![ok("a"), Err((3, 1)), ok("b"), ok("c"), ok("d")],
+        ),
+        (
+            format!("[{a},\njunk\n[{b},{c},]\n{d}"),
+            vec![ok("a"), Err((2, 1)), ok("b"), ok("c"), Err((3, 128)), ok("d")],
+        ),
+        (
+            format!("[{a} junk {b}\n{c}\n]{d}"),
+            vec![ok("a"), Err((1, 65)), ok("c"), ok("d")],
+        ),
+        (
+            format!("{{\"rule\":\n[{a},\n{b}]\nx"),
+            vec![Err((4, 1)), ok("a"), ok("b"), Err((4, 1))],
+        ),
+        (format!("echo {a}\n{b}"), vec![Err((1, 1)), ok("b")]),
     ];
     for (body, expected) in cases {
         assert_eq!(rules(&body), expected, "{body}");
@@ -98,11 +158,82 @@ fn exactly_one_is_asked_of_from_slice() {
     ));
 }
 
+/// How many items a body of so many KiB of pieces has, and how often its bytes are looked at.
+fn work(head: &str, piece: &str, tail: &str, kib: usize) -> (usize, usize) {
+    let body = [head, &piece.repeat((kib << 10) / piece.len()), tail].concat();
+    let mut reads = read_all(body.as_bytes());
+    let items = reads.by_ref().count();
+    assert!(
+        items <= body.len() && reads.looks() <= 125 * body.len() && reads.looks() >= body.len() / 2,
+        "{piece:?}: {items}, {}",
+        reads.looks()
+    );
+    (items, reads.looks())
+}
+
+/// Four times the text is four times the work, or a little more: not sixteen times.
+fn is_linear(head: &str, piece: &str, tail: &str, kib: usize) {
+    let (small, large) = (work(head, piece, tail, kib), work(head, piece, tail, 4 * kib));
+    let linear = |small: usize, large: usize| large <= 5 * small + 10;
+    assert!(
+        linear(small.0, large.0) && linear(small.1, large.1),
+        "{piece:?}: {small:?}, {large:?}"
+    );
+}
+
 /// Faults cost no more than the text they are in: in a second, not in an hour.
 #[test]
 fn many_faults_are_read_in_one_pass() {
-    for line in ["{\n", "{\"a\":\n", "x\n", "[\n", "{\"a\":[\n{},\n", "null\n"] {
-        let body = line.repeat(1_000);
-        assert!(read_all(body.as_bytes()).all(|read| read.is_err()), "{line:?}");
+    let alert = alert("a") + "\n";
+    let pieces = [
+        "{\n",
+        "{\"a\":\n",
+        "x{\"a\":\n",
+        "[",
+        "[\n",
+        "[{",
+        "[{\n",
+        "[{},",
+        "[{},\n",
+        "{}x\n",
+        ",",
+        ",\n",
+        "]",
+        "}",
+        "\"",
+        "\"\n",
+        "\"{",
+        "x",
+        "x\n",
+        "null\n",
+        "\u{fffd}[",
+        &alert,
+    ];
+    for piece in pieces {
+        is_linear("", piece, "", 32);
     }
+}
+
+/// Each of these lines is looked at from each of 120 lines before it, so there are fewer of them.
+#[test]
+fn many_faults_that_nest_are_read_in_one_pass() {
+    for piece in [
+        "{\"a\":[\n{},\n",
+        "[\n{\"a\":\n",
+        "[{},{\"a\":\n",
+        "{}x{\"a\":\n",
+        "{\"a\":[{\"b\":[\n",
+        "[[{\"a\":\n",
+    ] {
+        is_linear("", piece, "", 2);
+    }
+}
+
+/// What is right is not read again for each fault around it.
+#[test]
+fn what_is_right_in_a_fault_is_read_once_more_for_each_level() {
+    is_linear("{\"a\":[\n", "{\"b\":[]},\n", "x", 32);
+    is_linear("[\n", "{\"b\":[]},\n", "x", 32);
+    is_linear("{\"a\":\n", "{\"b\":{\n}}\n", "", 32);
+    is_linear(&"{\"a\":[\n".repeat(60), "{},\n", "x", 8);
 }

@@ -343,7 +343,7 @@ fn data_come_as_json_text_or_base64() {
         ),
         (
             r#""data":{"rule":"r"}"#,
-            "data of the CloudEvent: line 1, column 1 (byte 0): the alert has no `priority`: expected `rule`, `priority` and `time`",
+            "data of the CloudEvent: line 1, column 1 (byte 0): the alert has no `priority` and no `time`: expected `rule`, `priority` and `time`",
         ),
         (
             r#""data_base64":"!""#,

@@ -19,10 +19,6 @@ fn an_error_says_what_where_and_what_was_expected() {
             "line 1, column 11 (byte 10): the text ends here: expected the end of a string, `\"`",
         ),
         (
-            "{\"rule\":\"r\"}",
-            "line 1, column 1 (byte 0): the alert has no `priority`: expected `rule`, `priority` and `time`",
-        ),
-        (
             "{\"rule\":7}",
             "line 1, column 9 (byte 8): `rule` is `7`: expected a string",
         ),
@@ -45,6 +41,35 @@ fn an_error_says_what_where_and_what_was_expected() {
         (
             "{\"rule\":\"r\",\"priority\":1,\"time\":\"2026-01-01T00:00:00Z\"} {",
             "line 1, column 57 (byte 56): more text after the alert: expected one alert and no more",
+        ),
+    ];
+    for (body, message) in cases {
+        assert_eq!(
+            Alert::from_slice(body.as_bytes()).unwrap_err().to_string(),
+            message,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn an_error_names_all_that_is_missing() {
+    let cases = [
+        (
+            "{\"rule\":\"r\",\"priority\":\"\",\"time\":\"2026-01-01T00:00:00Z\"}",
+            "line 1, column 1 (byte 0): the alert has no `priority`: expected `rule`, `priority` and `time`",
+        ),
+        (
+            "{\"rule\":\"r\",\"time\":null}",
+            "line 1, column 1 (byte 0): the alert has no `priority` and no `time`: expected `rule`, `priority` and `time`",
+        ),
+        (
+            "{\"rule\":\"\"}",
+            "line 1, column 1 (byte 0): the alert has no `rule` and no `priority` and no `time`: expected `rule`, `priority` and `time`",
+        ),
+        (
+            "{\"priority\":\"Loud\"}",
+            "line 1, column 1 (byte 0): the alert has no `rule` and no `time`: expected `rule`, `priority` and `time`",
         ),
     ];
     for (body, message) in cases {

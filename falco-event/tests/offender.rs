@@ -164,6 +164,14 @@ fn container_ids_match_as_far_as_the_shorter_goes() {
     assert!(short.matches(&full) && full.matches(&short) && full.matches(&full));
     assert!(!short.matches(&"f29b261f8832".parse().unwrap()));
     assert_eq!(full.short(), "f29b261f8831");
+    assert_eq!(
+        (full.as_str(), short.to_string().as_str()),
+        (FULL, "f29b261f8831")
+    );
+    assert!(
+        short < full && full < "f29b261f8832".parse().unwrap(),
+        "the order of texts"
+    );
     for bad in [
         "",
         "host",

@@ -62,18 +62,20 @@ proptest! {
     /// A bad line loses itself only, whatever is wrong with it, if it has no line break.
     #[test]
     fn a_bad_line_loses_no_other(
-        texts in prop::collection::vec(generate::alert(), 2..5),
-        bad in "[^\\n]{1,40}",
-        cut in any::<prop::sample::Index>(),
+        good in prop::collection::vec(line_of_alerts(), 2..5),
+        bad in bad_line(),
+        cut in any::<(prop::sample::Index, prop::sample::Index)>(),
     ) {
-        let mut lines: Vec<Vec<u8>> = texts.iter().map(one_line).collect();
-        let at = cut.index(lines.len());
-        let truncated = lines[at].get(..lines[at].len() / 2).unwrap().to_vec();
+        let mut lines: Vec<Vec<u8>> = good.iter().map(|(line, _)| line.clone()).collect();
+        let at = cut.0.index(lines.len());
+        let truncated = lines[at].get(..cut.1.index(lines[at].len())).unwrap().to_vec();
         for bad in [bad.into_bytes(), truncated] {
             lines[at] = bad;
-            let read: Vec<_> = read_all(&lines.join(&b'\n')).flatten().map(|alert| alert.as_bytes().to_vec()).collect();
-            for (index, line) in lines.iter().enumerate() {
-                prop_assert!(index == at || read.contains(line));
+            let body = lines.join(&b'\n');
+            prop_assert_eq!(checks::body(&body), Ok(()));
+            let read: Vec<_> = read_all(&body).flatten().map(|alert| alert.as_bytes().to_vec()).collect();
+            for (index, (_, alerts)) in good.iter().enumerate() {
+                prop_assert!(index == at || alerts.iter().all(|alert| read.contains(alert)), "line {}: {:?}", index, String::from_utf8_lossy(&body));
             }
         }
     }
@@ -118,4 +120,22 @@ fn one_line(alert: &Alert) -> Vec<u8> {
         .iter()
         .map(|byte| if *byte == b'\n' { b' ' } else { *byte })
         .collect()
+}
+
+/// A line, and the alerts in it: one, or some in an array, or with a comma between and after them.
+fn line_of_alerts() -> impl Strategy<Value = (Vec<u8>, Vec<Vec<u8>>)> {
+    let alerts = prop::collection::vec(generate::alert().prop_map(|alert| one_line(&alert)), 1..3);
+    let around = prop::sample::select(vec![("", ""), ("[", "]"), ("", ","), ("[", ",]"), ("[", "],")]);
+    (alerts, around).prop_map(|(alerts, (open, close))| {
+        let line = [open.as_bytes(), &alerts.join(&b','), close.as_bytes()].concat();
+        (line, alerts)
+    })
+}
+
+/// Any text on one line, half of it made of what means something in JSON.
+fn bad_line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[^\\n]{0,40}",
+        "([\\[\\]{},:x7 ]|\"a\"|\"|\"a\":\\[|\\{\"a\":){1,8}"
+    ]
 }

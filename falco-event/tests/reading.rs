@@ -88,7 +88,13 @@ fn three_members_are_required() {
                 .map(|(name, value)| format!(r#""{name}":{value}"#))
                 .collect();
             let error = read(&format!("{{{}}}", members.join(","))).unwrap_err();
-            assert_eq!(error.fault(), &Fault::Missing { member: missing }, "{value:?}");
+            assert_eq!(
+                error.fault(),
+                &Fault::Missing {
+                    members: vec![missing]
+                },
+                "{value:?}"
+            );
         }
     }
 }
@@ -196,7 +202,9 @@ fn of_a_member_that_is_there_twice_the_last_counts() {
     assert_eq!(fields, [("a", "2".to_owned()), ("b", "3".to_owned())]);
     assert_eq!(
         read(&with(r#""rule":null"#)).unwrap_err().fault(),
-        &Fault::Missing { member: "rule" }
+        &Fault::Missing {
+            members: vec!["rule"]
+        }
     );
 }
 

@@ -3,8 +3,8 @@
 use serde::de::IgnoredAny;
 
 use crate::alert::Alert;
+use crate::body::read_all;
 use crate::error::{Fault, ReadError};
-use crate::read::read_all;
 
 /// A property that does not hold, and for what.
 pub type Check = Result<(), String>;
@@ -17,13 +17,15 @@ fn check(holds: bool, what: &str, of: &dyn std::fmt::Debug) -> Check {
     }
 }
 
-/// Reading any body: no panic, at least one item, each alert a piece of the body, and the same when it is read again.
+/// Reading any body: no panic, at least one item, each alert a piece of the body, and the same when it is read again;
+/// in work that grows with the body and not with its square.
 ///
 /// # Errors
 /// Says which property does not hold.
 pub fn body(bytes: &[u8]) -> Check {
     let mut items = 0_usize;
-    for read in read_all(bytes) {
+    let mut reads = read_all(bytes);
+    for read in reads.by_ref() {
         items += 1;
         match read {
             Ok(alert) => {
@@ -43,6 +45,8 @@ pub fn body(bytes: &[u8]) -> Check {
         "a number of items that cannot be",
         &items,
     )?;
+    let most = 125 * bytes.len();
+    check(reads.looks() <= most, "too many looks", &reads.looks())?;
     one(bytes)
 }
 
