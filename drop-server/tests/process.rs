@@ -250,7 +250,7 @@ fn records_that_nobody_takes_do_not_keep_it_alive() {
         stream.read_to_end(&mut Vec::new()).unwrap();
     }
     server.signal("TERM");
-    let mut server = server;
+    server.logged(|line| line.contains("draining"));
     assert_eq!(
         server.child.wait().unwrap().code(),
         Some(1),
