@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use falco_event::{ReadError, read_all};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
@@ -19,6 +20,10 @@ use crate::queue::{Full, Queue};
 
 /// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+
+/// Bytes of all bodies on their way at a time. Many slow senders must not cost the process its memory, and with it the
+/// queue: a body that finds no room waits for it, as long as it may take to arrive.
+pub(crate) const BODIES_BYTES: usize = 32 * BODY_BYTES;
 
 /// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,6 +41,7 @@ pub(crate) struct Front {
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) bodies: Arc<Semaphore>,
 }
 
 type Answer = Response<http_body_util::Full<Bytes>>;
@@ -65,8 +71,8 @@ impl Front {
     where
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        match read(body).await {
-            Ok(bytes) => self.queue_all(&bytes).await.answer(),
+        match read(&self.bodies, body).await {
+            Ok((bytes, _place)) => self.queue_all(&bytes).await.answer(),
             Err(unread) => {
                 self.metrics.rejected(1);
                 tracing::warn!(reason = unread.text(), "a request was refused");
@@ -229,20 +235,44 @@ impl Unread {
     }
 }
 
+/// A body's place among those that are on their way.
+type Place = Option<OwnedSemaphorePermit>;
+
 /// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all.
-async fn read<B>(body: B) -> Result<Bytes, Unread>
+async fn read<B>(room: &Arc<Semaphore>, body: B) -> Result<(Bytes, Place), Unread>
 where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     if body.size_hint().lower() > BODY_BYTES as u64 {
         return Err(Unread::TooLarge);
     }
-    match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Ok(Err(_)) => Err(Unread::BrokeOff),
-        Err(_) => Err(Unread::TooSlow),
+    let read = timeout(BODY_DEADLINE, collect(room, body)).await;
+    read.unwrap_or(Err(Unread::TooSlow))
+}
+
+async fn collect<B>(room: &Arc<Semaphore>, body: B) -> Result<(Bytes, Place), Unread>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let mut body = std::pin::pin!(body);
+    let (mut bytes, mut place) = (BytesMut::new(), Place::None);
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(|_| Unread::BrokeOff)?.into_data() else {
+            continue;
+        };
+        if bytes.len() + data.remaining() > BODY_BYTES {
+            return Err(Unread::TooLarge);
+        }
+        let size = u32::try_from(data.remaining()).map_err(|_| Unread::TooLarge)?;
+        let more = Arc::clone(room).acquire_many_owned(size).await;
+        let more = more.map_err(|_| Unread::BrokeOff)?;
+        match &mut place {
+            Some(place) => place.merge(more),
+            None => place = Some(more),
+        }
+        bytes.put(&mut data);
     }
+    Ok((bytes.freeze(), place))
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {

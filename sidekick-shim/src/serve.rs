@@ -9,11 +9,12 @@ use std::time::Duration;
 use falco_event::cloudevents;
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{CONNECTIONS, accept};
 use crate::config::Config;
-use crate::front::{BODY_DEADLINE, FULL_DELAY, Front};
+use crate::front::{BODIES_BYTES, BODY_DEADLINE, FULL_DELAY, Front};
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::queue::{Room, queue};
@@ -95,6 +96,7 @@ pub async fn serve(
         queue,
         metrics: Arc::clone(&metrics),
         observer,
+        bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
     };
     let draining = CancellationToken::new();
     let drain = async {

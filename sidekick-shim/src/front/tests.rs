@@ -23,6 +23,7 @@ fn front(bounds: Bounds, observer: impl Observer) -> (Front, UnboundedReceiver<Q
             queue,
             metrics: Arc::new(Metrics::new()),
             observer: Arc::new(observer),
+            bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
         },
         out,
     )
@@ -331,4 +332,17 @@ async fn the_observer_sees_what_is_accepted_before_the_sender_can() {
         .await;
     assert_eq!(*seen.0.lock().unwrap(), ["a"], "not what did not fit");
     assert_eq!(rules(&mut out), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_on_their_way_have_a_bound_together() {
+    let (front, _out) = front(ROOMY, ());
+    let all = u32::try_from(BODIES_BYTES).unwrap();
+    let others = Arc::clone(&front.bodies).acquire_many_owned(all).await.unwrap();
+    let start = Instant::now();
+    assert_eq!(front.clone().answer(post(fixture::text("a"))).await.status(), 408);
+    assert_eq!(start.elapsed(), BODY_DEADLINE);
+    drop(others);
+    assert_eq!(front.clone().answer(post(fixture::text("a"))).await.status(), 200);
+    assert_eq!(front.bodies.available_permits(), BODIES_BYTES);
 }
