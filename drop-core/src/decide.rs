@@ -63,9 +63,20 @@ pub fn decide(plan: &Plan<'_>, facts: &Facts, moment: &Moment) -> Decision {
     Decision { identity, responses }
 }
 
-/// The verdicts that need no pod: an alert that is too old is not worth a question to the cluster.
+/// The verdicts that need no pod: the age of the alert, and the namespace that it names, since a pod in another one
+/// would contradict it.
 #[must_use]
-pub fn alert_age(policy: &Policy, moment: &Moment) -> Verdict {
+pub fn without_the_pod(plan: &Plan<'_>, policy: &Policy, moment: &Moment) -> Vec<Verdict> {
+    let mut verdicts = vec![alert_age(policy, moment)];
+    if let Some(namespace) = &plan.alert.offender().namespace {
+        verdicts.push(bounds(policy, namespace));
+        verdicts.push(protected_namespace(plan.policies.protect(), namespace));
+    }
+    verdicts
+}
+
+/// Whether the alert is neither old nor from the future.
+fn alert_age(policy: &Policy, moment: &Moment) -> Verdict {
     if moment.ahead() > SKEW {
         return Verdict::stop(
             Guard::AlertAge,
@@ -192,6 +203,13 @@ fn protected(protect: &Protect, facts: &Facts) -> Verdict {
         }
     }
     protected_workload(protect, facts)
+}
+
+fn protected_namespace(protect: &Protect, namespace: &Namespace) -> Verdict {
+    if protect.namespaces.contains(namespace) {
+        return Verdict::stop(Guard::Protected, format!("namespace `{namespace}` is protected"));
+    }
+    Verdict::pass(Guard::Protected)
 }
 
 fn protected_workload(protect: &Protect, facts: &Facts) -> Verdict {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use falco_event::{Alert, Timestamp};
 
-use crate::decide::{alert_age, decide};
+use crate::decide::{decide, without_the_pod};
 use crate::facts::{Facts, Wants};
 use crate::guard::{Guard, Says, Verdict, decisive};
 use crate::moment::Moment;
@@ -134,8 +134,8 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
-        if let Some(old) = too_old(&delivery.plan, &delivery.moment) {
-            return skipped(&old);
+        if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
+            return skipped(&verdict);
         }
         let sought = crate::target::seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
         delivery.record.times.found = Some(self.elapsed(delivery.started));
@@ -225,15 +225,13 @@ fn done_by(act: &Act, how: Settlement) -> Outcome {
     }
 }
 
-/// Every response finds the alert too old, or from the future: no question to the cluster is worth it.
-fn too_old(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
+/// Every response is stopped by what the alert itself says: no question to the cluster is worth it.
+fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
     let mut first = None;
     for wanted in &plan.wanted {
-        let verdict = alert_age(wanted.policy, moment);
-        if verdict.passes() {
-            return None;
-        }
-        first.get_or_insert(verdict);
+        let verdicts = without_the_pod(plan, wanted.policy, moment);
+        let stopped = verdicts.into_iter().find(|verdict| !verdict.passes())?;
+        first.get_or_insert(stopped);
     }
     first
 }

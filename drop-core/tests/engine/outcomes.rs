@@ -5,6 +5,7 @@ use std::time::Duration;
 use drop_core::Outcome;
 use drop_core::facts::{Facts, Known, Wants};
 use drop_core::guard::Guard;
+use drop_core::memory::{Call, Fault};
 use drop_core::outcome::Ending;
 use drop_core::pod::{Owner, Pod};
 use drop_core::policy::Mode;
@@ -185,6 +186,31 @@ fn old_and_future_alerts_are_skipped_without_a_look_up() {
         );
         assert_eq!(age, skipped, "{offset}: {:?}", decided.outcome);
         assert_eq!(decided.target.is_none(), skipped);
+    }
+}
+
+#[test]
+fn an_alert_from_out_of_bounds_asks_the_cluster_nothing() {
+    let out = [
+        "mode: enforce\n  namespaces: [shop]",
+        "mode: enforce\n  protect: { namespaces: [default] }",
+    ];
+    for spec in out.map(|with| SHELL.replace("mode: enforce", with)) {
+        let world = World::new();
+        let alert = world.alert(&world.pod());
+        world.cluster.fail(Call::Find, Fault::NeverSent);
+        let outcome = world.handle(&policies(&spec), &alert).outcome;
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Skipped {
+                    guard: Guard::Bounds | Guard::Protected,
+                    retryable: false,
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
     }
 }
 
