@@ -273,10 +273,10 @@ fn terminating(actions: &[Step], facts: &Facts, moment: &Moment) -> Verdict {
             if between(moment.now, deletion.at) <= Duration::from_secs(grace.into()) =>
         {
             Verdict::stop(
-                Guard::Finished,
+                Guard::Terminating,
                 format!("the pod is terminating, and ends by {}", deletion.at),
             )
         }
-        (Some(_) | None, _) => Verdict::pass(Guard::Finished),
+        (Some(_) | None, _) => Verdict::pass(Guard::Terminating),
     }
 }

@@ -24,6 +24,8 @@ pub enum Guard {
     Mirror,
     /// There must be something left to stop.
     Finished,
+    /// A pod that ends by itself soon enough is left to itself.
+    Terminating,
     /// Every fact that matters must have been read.
     Facts,
     /// Enough pods of the owner must stay ready.
@@ -49,6 +51,7 @@ impl fmt::Display for Guard {
             Self::Protected => "protected",
             Self::Mirror => "mirror",
             Self::Finished => "finished",
+            Self::Terminating => "terminating",
             Self::Facts => "facts",
             Self::Availability => "availability",
             Self::Limit => "limit",

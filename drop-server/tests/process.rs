@@ -52,7 +52,7 @@ fn the_demo_shows_every_hop_and_says_by_its_code_that_the_pod_was_dropped() {
         "source: https://falco.org",
         "rule: Terminal shell in container",
         "priority: Notice",
-        "response demo/shell-in-container (Enforce): acted",
+        "response demo/shell-in-container (enforce): acted",
         "[Terminal shell in container] deleted mysql-db-7d59548d75-wh44s from default because ",
         "Confirmed: mysql-db-7d59548d75-wh44s is gone",
         "The workload's controller has made mysql-db-7d59548d75-",

@@ -1,6 +1,7 @@
 //! What a policy says, once it has been read: plain data that cannot be wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -25,6 +26,15 @@ impl Mode {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         self.min(other)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        })
     }
 }
 

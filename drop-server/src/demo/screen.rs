@@ -80,7 +80,7 @@ fn decided(decided: &Decided) -> String {
         let judgement = &answered.judgement;
         let _ = writeln!(
             text,
-            "     response {}/{} ({:?}): {}",
+            "     response {}/{} ({}): {}",
             judgement.policy, judgement.response, judgement.mode, answered.result
         );
         for verdict in &judgement.verdicts {
