@@ -164,7 +164,7 @@ impl Stage {
             return;
         }
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("the cluster has no Knative, and FALCO_DROP_TEST_CRDS names no folder of its definitions: {error}"))
         {
             let definition = std::fs::read_to_string(entry.unwrap().path()).unwrap();
             for definition in definition
