@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::files::{self, File};
 use crate::metrics::Metrics;
 
-/// How often the files are read. A new text takes effect once two readings in a row agree on it, so that one that is
-/// being written is not taken half.
+/// How often the files are read. A new text takes effect once two readings in a row agree on it. A writer that pauses
+/// for longer can be taken half, if the half is a policy by itself: the book says to rename instead.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Policies with their place in the order of what was in force.

@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &str); 5] = [
     ),
     (
         "drop-core",
-        "annotate-snippets async-trait falco-event granit-parser ipnet jiff pest pest_derive proptest regex serde \
+        "annotate-snippets async-trait falco-event granit-parser ipnet pest pest_derive proptest regex serde \
          serde_json sha2 thiserror",
     ),
     (
