@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use falco_event::{ReadError, read_all};
+use falco_event::{Alert, ReadError, read_all};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -13,10 +13,12 @@ use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::config::Sink;
+use crate::edits::Edits;
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
 use crate::observer::Observer;
 use crate::printable::Printable;
-use crate::queue::{Full, Queue};
+use crate::queue::Queue;
 
 /// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
@@ -35,9 +37,25 @@ pub(crate) const FULL_DELAY: Duration = Duration::from_secs(1);
 /// How many of a body's mistakes are kept and named; the rest are counted.
 const MISTAKES: usize = 5;
 
+/// What happens to an alert on its way in.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    pub(crate) edits: Edits,
+    pub(crate) sinks: Vec<Sink>,
+}
+
+impl Intake {
+    /// The alert as it is kept; none if no sink wants it.
+    fn take(&self, alert: Alert) -> Option<Alert> {
+        let wanted = self.sinks.is_empty() || self.sinks.iter().any(|sink| sink.wants(&alert));
+        wanted.then(|| self.edits.apply(alert))
+    }
+}
+
 /// What answers a request; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
+    pub(crate) intake: Arc<Intake>,
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -87,27 +105,35 @@ impl Front {
         let mut taken = Taken::default();
         for read in read_all(bytes) {
             taken.total += 1;
-            match read {
+            match read.map(|alert| self.intake.take(alert)) {
+                Ok(Some(alert)) => self.queue(alert, deadline, &mut taken).await,
+                Ok(None) => {
+                    taken.queued += 1;
+                    self.metrics.accepted(1);
+                    self.metrics.filtered();
+                }
                 Err(error) => {
                     taken.refuse(error);
                     // A body of 1 MiB can hold half a million mistakes: others get their turn in between.
                     tokio::task::coop::consume_budget().await;
                 }
-                Ok(alert) => match self.queue.room_for(&alert, deadline).await {
-                    Ok(place) => {
-                        taken.queued += 1;
-                        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
-                        self.metrics.accepted(1);
-                        // Before the sender sees it: the hops of an alert are seen in their order.
-                        self.observer.accepted(&alert);
-                        place.fill(alert);
-                    }
-                    Err(Full) => taken.full += 1,
-                },
             }
         }
         self.report(&taken);
         taken
+    }
+
+    async fn queue(&self, alert: Alert, deadline: Instant, taken: &mut Taken) {
+        let Ok(place) = self.queue.room_for(&alert, deadline).await else {
+            taken.full += 1;
+            return;
+        };
+        taken.queued += 1;
+        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
+        self.metrics.accepted(1);
+        // Before the sender sees it: the hops of an alert are seen in their order.
+        self.observer.accepted(&alert);
+        place.fill(alert);
     }
 
     fn report(&self, taken: &Taken) {

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{CONNECTIONS, accept};
-use crate::config::Config;
-use crate::front::{BODIES_BYTES, BODY_DEADLINE, FULL_DELAY, Front};
+use crate::config::{Config, Mistake, Mistakes, Name};
+use crate::follow::Followers;
+use crate::front::{BODIES_BYTES, BODY_DEADLINE, FULL_DELAY, Front, Intake};
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::queue::{Room, queue};
 use crate::sender::{Sender, Way};
 use crate::sink::HttpSink;
-use crate::tls::TrustError;
 
 /// How long requests that were there before the drain get: as long as the slowest that is answered needs.
 const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
@@ -28,21 +28,36 @@ const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
 /// A shim that is ready to be served.
 pub struct Shim {
     config: Config,
-    sink: HttpSink,
+    sinks: Vec<HttpSink>,
     observer: Arc<dyn Observer>,
+    followers: Followers,
 }
 
 impl Shim {
     /// A shim with this configuration, whose hops `observer` sees; `()` sees none.
     ///
     /// # Errors
-    /// The sink is an `https` URL and there is no certificate authority to trust it by.
-    pub fn new(config: Config, observer: impl Observer) -> Result<Self, TrustError> {
-        let sink = HttpSink::new(&config)?;
+    /// A file that the configuration names cannot be used, or there is no certificate authority to trust an `https`
+    /// sink by: every such mistake.
+    pub fn new(config: Config, observer: impl Observer) -> Result<Self, Mistakes> {
+        let mut followers = Followers::default();
+        let mut mistakes = Vec::new();
+        let mut sinks = Vec::new();
+        for sink in &config.sinks {
+            match HttpSink::new(sink, &config, &mut followers) {
+                Ok(http) => sinks.push(http),
+                Err(why) => mistakes.push(Mistake::new(
+                    &Name::variable(&sink.name),
+                    format!("is a sink that cannot be used: {why}"),
+                )),
+            }
+        }
+        let sinks = Mistakes::or(mistakes, sinks)?;
         Ok(Self {
             config,
-            sink,
+            sinks,
             observer: Arc::new(observer),
+            followers,
         })
     }
 }
@@ -79,9 +94,11 @@ pub async fn serve(
 ) -> Ended {
     let Shim {
         config,
-        sink,
+        mut sinks,
         observer,
+        followers,
     } = shim;
+    let sink = sinks.remove(0);
     announce(&listener, &config);
     let metrics = Arc::new(Metrics::new());
     let (queue, fresh) = queue(config.queue);
@@ -93,6 +110,10 @@ pub async fn serve(
     };
     let sender = Sender::new(way, Arc::clone(&metrics), config.retry_for, fresh);
     let front = Front {
+        intake: Arc::new(Intake {
+            edits: config.edits,
+            sinks: config.sinks,
+        }),
         queue,
         metrics: Arc::clone(&metrics),
         observer,
@@ -115,6 +136,7 @@ pub async fn serve(
         _ = &mut all => {}
         () = deadline => tracing::error!("the drain deadline is over"),
         () = abort => tracing::error!("aborted"),
+        () = followers.run() => {}
     }
     end(&room, &metrics)
 }
@@ -135,7 +157,10 @@ fn announce(listener: &TcpListener, config: &Config) {
         .local_addr()
         .map(|address| address.to_string())
         .unwrap_or_default();
-    tracing::info!(%address, sink = %config.sink, "listening");
+    for sink in &config.sinks {
+        tracing::info!(name = sink.name, url = %sink.url, "a sink");
+    }
+    tracing::info!(%address, "listening");
 }
 
 fn end(room: &Room, metrics: &Metrics) -> Ended {

@@ -31,8 +31,9 @@ const ALLOWED: [(&str, &str); 5] = [
     ),
     (
         "sidekick-shim",
-        "anyhow bytes clap falco-event fastrand http http-body-util httpdate hyper hyper-rustls hyper-util \
-         prometheus-client rustls rustls-native-certs serde_json thiserror tokio tokio-util tracing tracing-subscriber",
+        "anyhow bytes clap falco-event fastrand granit-parser http http-body-util httpdate hyper hyper-rustls \
+         hyper-util prometheus-client rustls rustls-native-certs serde_json strsim tokio tokio-rustls tokio-util \
+         tracing tracing-subscriber",
     ),
 ];
 
