@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use falco_event::{Alert, ReadError, read_all};
+use falco_event::{Alert, ReadError, Timestamp, read_all};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -13,7 +13,7 @@ use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use crate::config::Sink;
+use crate::config::{PLAIN_PATHS, Sink};
 use crate::edits::Edits;
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
 use crate::observer::Observer;
@@ -62,7 +62,7 @@ pub(crate) struct Front {
     pub(crate) bodies: Arc<Semaphore>,
 }
 
-type Answer = Response<http_body_util::Full<Bytes>>;
+pub(crate) type Answer = Response<http_body_util::Full<Bytes>>;
 
 impl Front {
     /// Answers one request. Every request has an answer: what goes wrong is said in its status and in the log,
@@ -73,6 +73,7 @@ impl Front {
     {
         let method = request.method().clone();
         match (method, request.uri().path()) {
+            (Method::POST, "/test") => self.queue_all(test_alert().as_bytes()).await.answer(),
             (Method::POST, _) => self.take(request.into_body()).await,
             (Method::GET | Method::HEAD, "/ping") => text(StatusCode::OK, "pong\n"),
             (Method::GET | Method::HEAD, "/healthz" | "/readyz") => {
@@ -160,7 +161,7 @@ impl Front {
         self.metrics.rejected(1);
         tracing::warn!(method = %Printable(method.as_str()), path = %Printable(path), "a request was refused: not POST");
         let allowed = match path {
-            "/ping" | "/healthz" | "/readyz" | "/metrics" => "GET, HEAD, POST",
+            path if PLAIN_PATHS.contains(&path) => "GET, HEAD, POST",
             _ => "POST",
         };
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "alerts are sent with POST\n");
@@ -169,6 +170,21 @@ impl Front {
             .insert(ALLOW, HeaderValue::from_static(allowed));
         answer
     }
+}
+
+/// What `POST /test` sends on its way, like falcosidekick's: an alert of now, to see that it arrives.
+fn test_alert() -> String {
+    let alert = serde_json::json!({
+        "hostname": "sidekick-shim",
+        "output": "This is a test of sidekick-shim",
+        "output_fields": { "proc.name": "sidekick-shim" },
+        "priority": "Debug",
+        "rule": "Test rule",
+        "source": "internal",
+        "tags": ["test"],
+        "time": Timestamp::now().to_string(),
+    });
+    alert.to_string()
 }
 
 /// What became of the alerts of one body.
@@ -301,7 +317,7 @@ where
     Ok((bytes.freeze(), place))
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = typed("text/plain; charset=utf-8", body);
     *answer.status_mut() = status;
     answer

@@ -62,11 +62,14 @@
 mod accept;
 pub mod command;
 mod config;
+mod credentials;
+mod doors;
 mod edits;
 #[cfg(test)]
 mod fixture;
 mod follow;
 mod front;
+mod gate;
 mod metrics;
 mod observer;
 mod printable;

@@ -14,12 +14,11 @@ async fn main() -> ExitCode {
         Err(code) => return code,
     };
     command::log(&config.log);
-    let listen = config.listen.clone();
     let shim = match Shim::new(config, ()) {
         Ok(shim) => shim,
         Err(mistakes) => return command::refuse(&mistakes),
     };
-    match run(&listen, shim).await {
+    match run(shim).await {
         Ok(ended) => ended.exit_code(),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "cannot start");
@@ -28,9 +27,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(listen: &[SocketAddr], shim: Shim) -> anyhow::Result<Ended> {
+async fn run(shim: Shim) -> anyhow::Result<Ended> {
     let (drain, abort) = signals().context("cannot listen to signals")?;
-    let listener = TcpListener::bind(listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {listen:?}"))?;
+    let config = shim.config();
+    let listener = bind(&config.listen).await?;
+    let plain = config.tls.as_ref().and_then(|tls| tls.plain.as_ref());
+    let shim = match plain {
+        None => shim,
+        Some(plain) => {
+            let plain = bind(&plain.listen).await?;
+            shim.with_plain(plain)
+        }
+    };
     Ok(serve(listener, shim, drain, abort).await)
+}
+
+async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(addresses).await;
+    listener.with_context(|| format!("cannot listen on {addresses:?}"))
 }

@@ -1,4 +1,4 @@
-//! TLS as a client.
+//! TLS, as a server and as a client.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,14 +8,52 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 
-use crate::config::{Identity, Sink};
+use crate::config::{FrontTls, Identity, Sink};
 use crate::follow::{Followed, Followers, bytes};
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The front's TLS, which follows its files: a connection is served with what they say when it comes.
+///
+/// # Errors
+/// Why the files cannot be used.
+pub(crate) fn server(
+    front: &FrontTls,
+    followers: &mut Followers,
+) -> Result<Arc<Followed<ServerConfig>>, String> {
+    let Identity { cert, key } = &front.identity;
+    let mut paths = vec![cert.clone(), key.clone()];
+    paths.extend(front.client_ca.clone());
+    let names = paths.clone();
+    followers.follow(paths, move |texts| {
+        let [cert_text, key_text, rest @ ..] = texts else {
+            return Err("no certificate and no key".to_owned());
+        };
+        let certified = certified(&names, cert_text, key_text)?;
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = match (rest, names.get(2)) {
+            ([authorities, ..], Some(path)) => {
+                let mut roots = RootCertStore::empty();
+                add(&mut roots, path, authorities)?;
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| error.to_string())?)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    })
 }
 
 /// TLS towards a sink. For an `http` sink no roots are read: they would cost a megabyte for nothing.
