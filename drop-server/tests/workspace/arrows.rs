@@ -12,7 +12,7 @@ use crate::{files, root};
 const ALLOWED: [(&str, &str); 5] = [
     (
         "falco-event",
-        "base64 cloudevents-sdk http jiff proptest serde serde_json sha2 thiserror",
+        "base64 cloudevents-sdk hmac http jiff proptest serde serde_json sha2 thiserror",
     ),
     (
         "drop-core",
