@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use drop_core::Outcome;
 use drop_core::record::escape;
-use falco_event::cloudevents::{Refusal, receive};
+use falco_event::cloudevents::{Forged, Refusal, receive};
 use falco_event::{Alert, Timestamp, read_all};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -59,7 +59,7 @@ async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> 
         }
         Err(unread) => return refuse(host, unread.status(), &unread.why()),
     };
-    let read = read(&head.headers, &body.bytes).await;
+    let read = read(host, &head.headers, &body.bytes).await;
     drop(body);
     match read {
         Ok(delivery) => deliver(host, delivery).await,
@@ -74,16 +74,28 @@ struct Delivery {
     received: Option<Timestamp>,
 }
 
-async fn read(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
+async fn read(host: &Host, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
     match receive(headers, body) {
-        Ok(event) => Ok(Delivery {
-            alerts: vec![event.alert],
-            refused: None,
-            received: event.received,
-        }),
+        Ok(event) => {
+            if let Some(keys) = host.keys() {
+                keys.verify(&event).map_err(|forged| not_ours(host, &forged))?;
+            }
+            Ok(Delivery {
+                alerts: vec![event.alert],
+                refused: None,
+                received: event.received,
+            })
+        }
+        Err(Refusal::NotACloudEvent) if host.keys().is_some() => Err(not_ours(host, &Forged::Unsigned)),
         Err(Refusal::NotACloudEvent) => bare(headers, body).await,
         Err(refusal) => Err((refusal.status(), refusal.to_string())),
     }
+}
+
+/// 403: no Broker sends such an event again, and a shim whose key is wrong keeps its alerts.
+fn not_ours(host: &Host, forged: &Forged) -> (StatusCode, String) {
+    host.metrics().forged();
+    (StatusCode::FORBIDDEN, forged.to_string())
 }
 
 /// Falco's own POST, without an envelope: it may hold several alerts, and a broken one does not cost the others.

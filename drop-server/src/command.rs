@@ -52,6 +52,9 @@ pub(crate) struct Serve {
     /// The context of the kubeconfig, instead of its current one.
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
+    /// A file of keys, an id and a secret a line: only events signed with one of them are accepted.
+    #[arg(long, value_name = "FILE", env = "DROP_SIGNING_KEYS")]
+    pub(crate) signing_keys: Option<PathBuf>,
     /// The namespace of falco-drop itself, which is protected; by default that of its service account.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     pub(crate) namespace: Option<String>,

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::body::Room;
+use crate::keys::KeyFile;
 use crate::metrics::Metrics;
 use crate::policies::{Status, Store};
 
@@ -27,6 +28,7 @@ pub struct Host {
     engine: Engine,
     policies: Arc<Store>,
     metrics: Arc<Metrics>,
+    keys: Option<Arc<KeyFile>>,
     bodies: Room,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -41,11 +43,26 @@ impl Host {
             engine,
             policies,
             metrics,
+            keys: None,
             bodies: Room::default(),
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
         }
+    }
+
+    /// Accepts only events that are signed with one of these keys, and nothing without an envelope.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<KeyFile>) -> Self {
+        Self {
+            keys: Some(keys),
+            ..self
+        }
+    }
+
+    /// The keys that events have to be signed with.
+    pub(crate) fn keys(&self) -> Option<&KeyFile> {
+        self.keys.as_deref()
     }
 
     /// Starts handling an alert, as a task that nobody can drop; none where there is no room.

@@ -33,6 +33,7 @@ pub struct Metrics {
     deliveries: Family<Of, Counter>,
     endings: Family<Ended, Counter>,
     refused: Counter,
+    forged: Counter,
     records_lost: Counter,
     reloads: Family<Reload, Counter>,
     generation: Gauge,
@@ -46,6 +47,7 @@ impl Default for Metrics {
             deliveries: Family::default(),
             endings: Family::default(),
             refused: Counter::default(),
+            forged: Counter::default(),
             records_lost: Counter::default(),
             reloads: Family::default(),
             generation: Gauge::default(),
@@ -84,6 +86,11 @@ impl Metrics {
             self.refused.clone(),
         );
         registry.register(
+            "forged",
+            "Requests without a valid signature, where one is asked for",
+            self.forged.clone(),
+        );
+        registry.register(
             "records_lost",
             "Records that could not be written",
             self.records_lost.clone(),
@@ -120,6 +127,10 @@ impl Metrics {
 
     pub(crate) fn refused(&self) {
         self.refused.inc();
+    }
+
+    pub(crate) fn forged(&self) {
+        self.forged.inc();
     }
 
     pub(crate) fn record_lost(&self) {

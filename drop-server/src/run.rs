@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::command::{Failure, Serve};
 use crate::host::{Gone, Host};
 use crate::journal::JsonLines;
+use crate::keys::KeyFile;
 use crate::metrics::Metrics;
 use crate::policies::{Follower, Store};
 use crate::signals::Stop;
@@ -42,6 +43,8 @@ pub(crate) fn logs() {
 /// Serves until a signal.
 pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
     let (follower, policies) = load(&options).map_err(Failure::Configuration)?;
+    let keys = options.signing_keys.clone().map(KeyFile::open).transpose();
+    let keys = keys.map_err(Failure::Configuration)?.map(Arc::new);
     let address = options
         .listen
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
@@ -59,11 +62,16 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .map_err(Failure::Running)?;
     let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
     let following = tokio::spawn(follower.follow(Arc::clone(&store)));
-    let host = Arc::new(Host::new(
+    let host = Host::new(
         engine(Arc::clone(&cluster.api), cluster.journal(lines)),
         store,
         metrics,
-    ));
+    );
+    let following_keys = keys.clone().map(|keys| tokio::spawn(keys.follow()));
+    let host = Arc::new(match keys {
+        Some(keys) => host.with_keys(keys),
+        None => host,
+    });
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
@@ -71,6 +79,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         () = stop.abort.cancelled() => true,
     };
     following.abort();
+    following_keys.inspect(tokio::task::JoinHandle::abort);
     drop((host, cluster));
     if aborted {
         return Err(Failure::Running(anyhow!(

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use falco_event::cloudevents::Overrides;
+use falco_event::cloudevents::{KEY_ID, Overrides, SIGNATURE};
 use rustls::pki_types::CertificateDer;
 use tracing_subscriber::filter::Targets;
 
@@ -181,9 +181,9 @@ impl Config {
             tls,
             basic,
             sinks,
-            overrides,
             ca_certs,
-            signing_keys: path(&mut settings, "shim.signing_keys"),
+            signing_keys: signing_keys(&mut settings, &overrides),
+            overrides,
             edits: edits(&mut settings, &lookup),
             queue: Bounds {
                 alerts: settings.or("shim.queue_alerts", QUEUE_ALERTS, |text| {
@@ -201,6 +201,21 @@ impl Config {
         };
         Mistakes::or(settings.mistakes, config)
     }
+}
+
+/// The file of keys. What a signature says is not to be said by anything else.
+fn signing_keys(settings: &mut Settings<'_>, overrides: &Overrides) -> Option<PathBuf> {
+    let path = path(settings, "shim.signing_keys")?;
+    let taken = overrides
+        .iter()
+        .find(|(name, _)| [KEY_ID, SIGNATURE].contains(name));
+    if let Some((name, _)) = taken {
+        let what = format!("is set, and so is an extension `{name}`, which belongs to the signature");
+        settings
+            .mistakes
+            .push(Mistake::new(&Name::variable("SHIM_SIGNING_KEYS"), what));
+    }
+    Some(path)
 }
 
 /// All addresses means IPv6 and IPv4 on one socket, as Go's `:2801` does, or IPv4 alone where the system has no IPv6.

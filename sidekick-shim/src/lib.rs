@@ -63,8 +63,10 @@ mod accept;
 pub mod command;
 mod config;
 mod credentials;
+mod destination;
 mod doors;
 mod edits;
+mod envelope;
 #[cfg(test)]
 mod fixture;
 mod follow;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use falco_event::cloudevents;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use crate::envelope::Envelope;
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::printable::Printable;
@@ -31,7 +31,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// What each try needs; shared by the tries.
 pub(crate) struct Way<P> {
     pub(crate) sink: P,
-    pub(crate) envelope: cloudevents::Sender,
+    pub(crate) envelope: Envelope,
     pub(crate) observer: Arc<dyn Observer>,
 }
 
@@ -201,7 +201,7 @@ async fn next_fresh(fresh: &mut Option<UnboundedReceiver<Queued>>) -> Option<Que
 impl<P: Post> Way<P> {
     async fn try_once(&self, trip: &Trip) -> Answer {
         let alert = &trip.queued.alert;
-        let event = Bytes::from(self.envelope.structured(alert, trip.queued.received));
+        let event = Bytes::from(self.envelope.body(alert, trip.queued.received));
         self.observer.sending(alert.id(), trip.tries, &event);
         let answer = self.sink.post(event).await;
         self.observer.answered(alert.id(), trip.tries, &answer);

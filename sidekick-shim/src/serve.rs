@@ -4,12 +4,12 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 
-use falco_event::cloudevents;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mistake, Mistakes, Name};
+use crate::config::{Config, Mistakes};
+use crate::destination::Destination;
 use crate::doors::Doors;
 use crate::follow::Followers;
 use crate::front::{BODIES_BYTES, Front, Intake};
@@ -17,12 +17,11 @@ use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::queue::{Room, queue};
 use crate::sender::{Sender, Way};
-use crate::sink::HttpSink;
 
 /// A shim that is ready to be served.
 pub struct Shim {
     config: Config,
-    sinks: Vec<HttpSink>,
+    destinations: Vec<Destination>,
     observer: Arc<dyn Observer>,
     followers: Followers,
     doors: Doors,
@@ -37,22 +36,13 @@ impl Shim {
     pub fn new(config: Config, observer: impl Observer) -> Result<Self, Mistakes> {
         let mut followers = Followers::default();
         let mut mistakes = Vec::new();
-        let mut sinks = Vec::new();
-        for sink in &config.sinks {
-            match HttpSink::new(sink, &config, &mut followers) {
-                Ok(http) => sinks.push(http),
-                Err(why) => {
-                    let what = format!("is a sink that cannot be used: {why}");
-                    mistakes.push(Mistake::new(&Name::variable(&sink.name), what));
-                }
-            }
-        }
+        let destinations = Destination::all(&config, &mut followers, &mut mistakes);
         let doors = Doors::new(&config, &mut followers, &mut mistakes);
         Mistakes::or(
             mistakes,
             Self {
                 config,
-                sinks,
+                destinations,
                 observer: Arc::new(observer),
                 followers,
                 doors,
@@ -109,19 +99,19 @@ pub async fn serve(
 ) -> Ended {
     let Shim {
         config,
-        mut sinks,
+        mut destinations,
         observer,
         followers,
         doors,
     } = shim;
-    let sink = sinks.remove(0);
+    let first = destinations.remove(0);
     announce(&listener, &config, doors.plain.as_ref());
     let metrics = Arc::new(Metrics::new());
     let (queue, fresh) = queue(config.queue);
     let room = queue.room();
     let way = Way {
-        sink,
-        envelope: cloudevents::Sender::default().with_overrides(config.overrides),
+        sink: first.http,
+        envelope: first.envelope,
         observer: Arc::clone(&observer),
     };
     let sender = Sender::new(way, Arc::clone(&metrics), config.retry_for, fresh);

@@ -4,4 +4,5 @@
 
 mod answers;
 mod edges;
+mod signed;
 mod stage;

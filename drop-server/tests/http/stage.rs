@@ -9,7 +9,7 @@ use drop_core::memory::{Cluster, Records, Workload};
 use drop_core::past::LocalMemory;
 use drop_core::pod::Pod;
 use drop_core::ports::PodApi;
-use drop_server::{Follower, Host, Metrics, Store, SystemClock, serve};
+use drop_server::{Follower, Host, KeyFile, Metrics, Store, SystemClock, serve};
 use falco_event::{Namespace, PodName, Timestamp};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +58,15 @@ impl Stage {
 
     /// A server whose engine sees the cluster through `api`.
     pub(crate) async fn over(api: impl FnOnce(Cluster) -> Arc<dyn PodApi>) -> Self {
+        Self::with(api, |host| host).await
+    }
+
+    /// A server that accepts only events signed with one of these keys.
+    pub(crate) async fn signed(keys: Arc<KeyFile>) -> Self {
+        Self::with(|cluster| Arc::new(cluster), |host| host.with_keys(keys)).await
+    }
+
+    async fn with(api: impl FnOnce(Cluster) -> Arc<dyn PodApi>, host: impl FnOnce(Host) -> Host) -> Self {
         let cluster = Cluster::new(Timestamp::now());
         let namespace = Namespace::try_from("default").unwrap();
         cluster.add_namespace(&namespace, &[]);
@@ -75,7 +84,7 @@ impl Stage {
         let (address, stop, host) = (
             listener.local_addr().unwrap(),
             CancellationToken::new(),
-            Arc::new(Host::new(engine, Arc::clone(&store), metrics)),
+            Arc::new(host(Host::new(engine, Arc::clone(&store), metrics))),
         );
         let server = tokio::spawn(serve(listener, Arc::clone(&host), stop.clone().cancelled_owned()));
         Self {

@@ -98,7 +98,11 @@ fn run(
     };
     let way = Way {
         sink,
-        envelope: cloudevents::Sender::default(),
+        envelope: Envelope {
+            format: crate::config::Format::CloudEvents,
+            events: falco_event::cloudevents::Sender::default(),
+            keys: None,
+        },
         observer: Arc::new(observer),
     };
     let sender = Sender::new(way, Arc::clone(&metrics), RETRY_FOR, fresh);

@@ -5,4 +5,5 @@ mod delivery;
 mod doors;
 mod ending;
 mod process;
+mod sinks;
 mod support;

@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use sidekick_shim::{Answer, Config, Ended, Observer, Shim, serve};
+use sidekick_shim::{Answer, Config, Ended, File, Observer, Shim, serve};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -188,12 +188,24 @@ impl Running {
         variables: &'static [(&str, &str)],
         observer: impl Observer,
     ) -> Self {
+        Self::with_file(sink, variables, "", observer).await
+    }
+
+    /// Without a sink of the environment where `sink` is empty.
+    pub(crate) async fn with_file(
+        sink: &str,
+        variables: &'static [(&str, &str)],
+        text: &str,
+        observer: impl Observer,
+    ) -> Self {
         let lookup = |name: &str| {
             let set = variables.iter().find(|(variable, _)| *variable == name);
             set.map(|(_, value)| (*value).to_owned())
                 .or_else(|| (name == "K_SINK").then(|| sink.to_owned()))
         };
-        let shim = Shim::new(Config::from_lookup(lookup).unwrap(), observer).unwrap();
+        let file = File { name: "file", text };
+        let config = Config::read(lookup, Some(file)).unwrap();
+        let shim = Shim::new(config, observer).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();

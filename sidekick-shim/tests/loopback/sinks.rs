@@ -1,0 +1,127 @@
+//! What a sink is told besides the alert: who sends it, and in which form.
+
+use falco_event::cloudevents::{KEY_ID, Keys, receive};
+
+use crate::support::{ALERT, Does, Falco, Running, Sink, Tries, alert, status};
+
+const KEYS: &str = "now 0123456789abcdef0123456789abcdef";
+
+/// Variables that name a file with this text.
+fn with_file(
+    name: &'static str,
+    text: &str,
+) -> (tempfile::NamedTempFile, &'static [(&'static str, &'static str)]) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path: &'static str = file.path().to_str().unwrap().to_owned().leak();
+    (file, vec![(name, path)].leak())
+}
+
+#[tokio::test]
+async fn each_event_is_signed_where_there_are_keys() {
+    let (_file, variables) = with_file("SHIM_SIGNING_KEYS", KEYS);
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let shim = Running::start(&sink.url(), variables, ()).await;
+    Falco::connect(shim.address).await.post(ALERT).await;
+    let got = sink.next().await;
+    let received = receive(&got.headers, &got.body).unwrap();
+    assert_eq!(received.extensions[KEY_ID], "now");
+    assert_eq!(received.alert.as_bytes(), ALERT.as_bytes());
+    let keys = Keys::parse(KEYS).unwrap();
+    assert_eq!(keys.verify(&received.extensions, ALERT.as_bytes()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_token_is_read_at_every_request() {
+    let (file, variables) = with_file("SHIM_TOKEN_FILE", "one\n");
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let (tries, mut seen) = Tries::new();
+    let shim = Running::start(&sink.url(), variables, tries).await;
+    let mut falco = Falco::connect(shim.address).await;
+    for token in ["one", "two"] {
+        std::fs::write(file.path(), token).unwrap();
+        falco.post(&alert(token)).await;
+        assert_eq!(
+            sink.next().await.headers["authorization"],
+            format!("Bearer {token}")
+        );
+        seen.recv().await.unwrap();
+    }
+    for (text, why) in [("", "holds no token"), ("a\r\nX: y", "holds no token")] {
+        std::fs::write(file.path(), text).unwrap();
+        falco.post(&alert("later")).await;
+        let (_, answer) = seen.recv().await.unwrap();
+        assert!(
+            answer.to_string().contains(why) && !answer.to_string().contains("X:"),
+            "{answer}"
+        );
+    }
+    std::fs::write(file.path(), "three").unwrap();
+    assert_eq!(sink.next().await.headers["authorization"], "Bearer three");
+}
+
+#[tokio::test]
+async fn a_sink_of_falcos_format_gets_falcos_post() {
+    let mut sink = Sink::start(|_| Does::Answer(200)).await;
+    let text = format!(
+        "shim: {{sinks: [{{name: a, url: '{}', format: falco, headers: {{x-team: blue}}}}]}}",
+        sink.url()
+    );
+    let variables = &[("K_SINK", "")];
+    let shim = Running::with_file("", variables, &text, ()).await;
+    assert_eq!(
+        status(&Falco::connect(shim.address).await.post(ALERT).await),
+        "200"
+    );
+    let got = sink.next().await;
+    assert_eq!(
+        (got.headers["content-type"].as_bytes(), &got.body[..]),
+        (&b"application/json"[..], ALERT.as_bytes())
+    );
+    assert_eq!(got.headers["x-team"], "blue");
+    assert!(!got.headers.contains_key("authorization"));
+}
+
+/// What falcosidekick refuses, and Falco sends.
+#[tokio::test]
+async fn alerts_without_output_fields_and_of_falco_itself_go_through() {
+    let lines = [
+        r#"{"hostname":"n","output":"Falco internal: hot restart failure: x","output_fields":{},"priority":"Critical","rule":"Falco internal: hot restart failure","source":"internal","time":"2026-01-01T00:00:00.000000000Z"}"#,
+        r#"{"hostname":"n","output":"o","priority":"Warning","rule":"no fields","source":"syscall","tags":[],"time":"2026-01-01T00:00:00.000000000Z"}"#,
+        r#"{"hostname":"n","output":"o","output_fields":null,"priority":"Warning","rule":"null fields","source":"syscall","time":"2026-01-01T00:00:00.000000001Z"}"#,
+        r#"{"hostname":"n","output":"Falco metrics snapshot","output_fields":{"falco.evts_rate_sec":1846.4,"scap.n_drops_perc":0.0},"priority":"Informational","rule":"Falco internal: metrics snapshot","source":"internal","time":"2026-01-01T00:00:00.000000000Z"}"#,
+        r#"{"output":"o","message":"m","output_fields":{"k8s.ns.name":7,"k8s.pod.name":["a"]},"priority":"info","rule":"names that are none","time":"2026-01-01T00:00:00.000000000Z","new":{"a":[1]}}"#,
+        r#"{"output":"o\u0000","output_fields":{"a":"\ud800"},"priority":"DEBUG","rule":"a\nb","time":"2026-01-01T00:00:00.000000000Z"}"#,
+    ];
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let shim = Running::start(&sink.url(), &[], ()).await;
+    let mut falco = Falco::connect(shim.address).await;
+    for line in lines {
+        assert_eq!(status(&falco.post(line).await), "200", "{line}");
+        let got = sink.next().await;
+        let received = receive(&got.headers, &got.body).unwrap();
+        assert_eq!(received.alert.as_bytes(), line.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn what_is_configured_is_changed_on_the_way_and_the_rest_is_not() {
+    let variables = &[
+        ("CUSTOMFIELDS", "cluster:prod"),
+        (
+            "TEMPLATEDFIELDS",
+            r#"where:{{ or .absent (index . "k8s.ns.name") }}/{{ .cluster }}"#,
+        ),
+        ("CUSTOMTAGS", "blue"),
+    ];
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let shim = Running::start(&sink.url(), variables, ()).await;
+    Falco::connect(shim.address).await.post(ALERT).await;
+    let text = String::from_utf8(sink.next().await.body.to_vec()).unwrap();
+    let whole = ALERT.replace(
+        "-1}}",
+        r#"-1,"cluster":"prod","where":"default/prod"},"tags":["blue"]}"#,
+    );
+    assert!(text.ends_with(&format!("\"data\":{whole}}}")), "{text}");
+    assert!(text.contains(r#""tags":"blue""#), "{text}");
+}
