@@ -106,6 +106,7 @@ impl Front {
         let mut taken = Taken::default();
         for read in read_all(bytes) {
             taken.total += 1;
+            let read = read.inspect(|alert| self.metrics.received(alert));
             match read.map(|alert| self.intake.take(alert)) {
                 Ok(Some(alert)) => self.queue(alert, deadline, &mut taken).await,
                 Ok(None) => {

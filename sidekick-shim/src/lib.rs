@@ -67,6 +67,7 @@ mod destination;
 mod doors;
 mod edits;
 mod envelope;
+mod events;
 #[cfg(test)]
 mod fixture;
 mod follow;

@@ -1,11 +1,13 @@
-//! The counters: falcosidekick's two that concern this way, under its names, and what it lacks.
+//! The counters: falcosidekick's that concern this way, under its names, and what it lacks.
 
+use falco_event::Alert;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::events::Events;
 use crate::queue::Room;
 
 /// The media type of [`Metrics::text`].
@@ -46,7 +48,7 @@ impl Lost {
     }
 }
 
-// Every value of a label is written in this file: no alert and no client can add a series.
+// Every value of a label is written in this file, but for `Events`: no alert and no client can add a series without end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Input {
     source: &'static str,
@@ -68,6 +70,7 @@ struct Reason {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    events: Events,
     inputs: Family<Input, Counter>,
     outputs: Family<Output, Counter>,
     dropped: Family<Reason, Counter>,
@@ -81,6 +84,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
+            events: Events::default(),
             inputs: Family::default(),
             outputs: Family::default(),
             dropped: Family::default(),
@@ -107,6 +111,7 @@ impl Metrics {
             "Alerts accepted; requests and alerts rejected",
             self.inputs.clone(),
         );
+        sidekick.register_collector(Box::new(self.events.clone()));
         let help = "Alerts delivered (ok) and lost after they were accepted (error)";
         sidekick.register("outputs", help, self.outputs.clone());
         let shim = registry.sub_registry_with_prefix("sidekick_shim");
@@ -125,6 +130,11 @@ impl Metrics {
             "Bytes of those alerts as Falco sent them",
             self.queue_bytes.clone(),
         );
+    }
+
+    /// Counts an alert that came in, whatever becomes of it.
+    pub(crate) fn received(&self, alert: &Alert) {
+        self.events.count(alert);
     }
 
     pub(crate) fn accepted(&self, alerts: u64) {

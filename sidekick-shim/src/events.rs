@@ -1,0 +1,225 @@
+//! Falcosidekick's count of alerts by what they say, with a bound on what an alert can make it remember.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use falco_event::{Alert, Priority};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+/// How many values of a label are kept; further ones are counted together.
+const VALUES: usize = 200;
+
+/// How many series there are at most: about 2 MiB, and as much in a scrape.
+const SERIES: usize = 5_000;
+
+/// The longest value in bytes; the longest name of a rule of Falco's has about 100.
+const LONGEST: usize = 128;
+
+/// What stands for a value that is one too many.
+const OTHER: &str = "other";
+
+/// The counts; a clone is the same counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    hostnames: Values,
+    rules: Values,
+    sources: Values,
+    namespaces: Values,
+    series: HashMap<Series, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Series {
+    hostname: Arc<str>,
+    rule: Arc<str>,
+    priority: Priority,
+    source: Arc<str>,
+    namespace: Arc<str>,
+}
+
+impl Series {
+    /// Falcosidekick's labels. It fills the last one with the pod's name; names of pods have no end, so here it is
+    /// empty, which is what Prometheus takes an absent label for.
+    fn labels(&self) -> [(&'static str, Cow<'_, str>); 7] {
+        // Falcosidekick counts from 1, `Debug`, to 8, `Emergency`.
+        let priority = 8 - self.priority.severity();
+        [
+            ("hostname", Cow::Borrowed(&*self.hostname)),
+            ("rule", Cow::Borrowed(&*self.rule)),
+            ("priority", Cow::Owned(priority.to_string())),
+            ("priority_raw", Cow::Owned(self.priority.as_str().to_lowercase())),
+            ("source", Cow::Borrowed(&*self.source)),
+            ("k8s_ns_name", Cow::Borrowed(&*self.namespace)),
+            ("k8s_pod_name", Cow::Borrowed("")),
+        ]
+    }
+}
+
+/// The first values of a label.
+#[derive(Debug, Default)]
+struct Values(HashSet<Arc<str>>);
+
+impl Values {
+    fn keep(&mut self, value: &str) -> Arc<str> {
+        let value = value
+            .get(..value.floor_char_boundary(LONGEST))
+            .unwrap_or_default();
+        if let Some(kept) = self.0.get(value) {
+            return Arc::clone(kept);
+        }
+        if self.0.len() >= VALUES {
+            return OTHER.into();
+        }
+        let kept: Arc<str> = value.into();
+        self.0.insert(Arc::clone(&kept));
+        kept
+    }
+}
+
+impl Events {
+    pub(crate) fn count(&self, alert: &Alert) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let namespace = alert
+            .offender()
+            .namespace
+            .as_ref()
+            .map_or("", |name| name.as_str());
+        let mut series = Series {
+            hostname: counts.hostnames.keep(alert.hostname().unwrap_or("unknown")),
+            rule: counts.rules.keep(alert.rule()),
+            priority: alert.priority(),
+            source: counts.sources.keep(alert.source().unwrap_or("syscall")),
+            namespace: counts.namespaces.keep(namespace),
+        };
+        // Those of `other` alone, one a priority, come on top.
+        if counts.series.len() >= SERIES && !counts.series.contains_key(&series) {
+            let other: Arc<str> = OTHER.into();
+            series = Series {
+                hostname: Arc::clone(&other),
+                rule: Arc::clone(&other),
+                priority: series.priority,
+                source: Arc::clone(&other),
+                namespace: other,
+            };
+        }
+        let count = counts.series.entry(series).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+impl Collector for Events {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        // Copied, so that a scrape that is long does not hold up alerts.
+        let series = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .series
+            .clone();
+        let help = "Alerts received, by what they say.";
+        let mut family = encoder.encode_descriptor("falco_events", help, None, MetricType::Counter)?;
+        for (series, count) in &series {
+            ConstCounter::new(*count).encode(family.encode_family(&series.labels())?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    fn count(events: &Events, json: &serde_json::Value) {
+        events.count(&Alert::from_slice(json.to_string().as_bytes()).unwrap());
+    }
+
+    fn shown(events: &Events) -> Vec<String> {
+        let mut registry = Registry::with_prefix("falcosecurity_falcosidekick");
+        registry.register_collector(Box::new(events.clone()));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let mut lines: Vec<_> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn alerts_are_counted_under_falcosidekicks_labels() {
+        let events = Events::default();
+        let alert = serde_json::json!({
+            "hostname": "n1", "rule": "a \"b\"\n", "priority": "Emergency", "time": "2026-06-02T10:00:00Z", "source": "syscall",
+            "output_fields": { "k8s.ns.name": "shop", "k8s.pod.name": "web-0" },
+        });
+        count(&events, &alert);
+        count(&events, &alert);
+        count(
+            &events,
+            &serde_json::json!({ "rule": "r", "priority": "debug", "time": "2026-06-02T10:00:00Z" }),
+        );
+        insta::assert_snapshot!(shown(&events).join("\n"), @r#"
+        falcosecurity_falcosidekick_falco_events_total{hostname="n1",rule="a \"b\"\n",priority="8",priority_raw="emergency",source="syscall",k8s_ns_name="shop",k8s_pod_name=""} 2
+        falcosecurity_falcosidekick_falco_events_total{hostname="unknown",rule="r",priority="1",priority_raw="debug",source="syscall",k8s_ns_name="",k8s_pod_name=""} 1
+        "#);
+    }
+
+    #[test]
+    fn no_alert_makes_it_remember_without_end() {
+        let events = Events::default();
+        let long = "\u{e9}".repeat(1000);
+        for number in 0..2 * VALUES {
+            count(
+                &events,
+                &serde_json::json!({
+                    "hostname": format!("h{}", number % 150), "rule": format!("{number}{long}"), "source": format!("s{}", number / 3),
+                    "priority": "Notice", "time": "2026-06-02T10:00:00Z",
+                }),
+            );
+        }
+        let lines = shown(&events);
+        assert!(lines.iter().all(|line| line.len() < 600), "{lines:?}");
+        let values = |label: &str| {
+            let values = lines
+                .iter()
+                .map(|line| line.split_once(&format!("{label}=\"")).unwrap().1);
+            values
+                .map(|rest| rest.split('"').next().unwrap())
+                .collect::<HashSet<_>>()
+        };
+        assert_eq!(values("rule").len(), VALUES + 1);
+        assert!(values("rule").contains(OTHER));
+
+        let mut counts = events.0.lock().unwrap();
+        let any = counts.series.keys().next().unwrap().clone();
+        for number in 0..SERIES {
+            let series = Series {
+                hostname: number.to_string().into(),
+                ..any.clone()
+            };
+            counts.series.insert(series, 1);
+        }
+        let full = counts.series.len();
+        drop(counts);
+        for number in 0..100 {
+            let host = format!("new{number}");
+            count(
+                &events,
+                &serde_json::json!({ "hostname": host, "rule": "r", "priority": "Notice", "time": "2026-06-02T10:00:00Z" }),
+            );
+        }
+        assert_eq!(events.0.lock().unwrap().series.len(), full + 1);
+    }
+}
