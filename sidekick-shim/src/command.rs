@@ -22,6 +22,18 @@ struct Arguments {
     /// A file with settings, YAML as falcosidekick's. The environment wins over it.
     #[arg(short, long, value_name = "FILE")]
     config_file: Option<PathBuf>,
+    /// Also takes alerts from standard input, one a line; its end is the end of the program.
+    #[arg(long)]
+    stdin: bool,
+}
+
+/// What the program is to do.
+#[derive(Debug)]
+pub struct Told {
+    /// The configuration.
+    pub config: Config,
+    /// Whether alerts come from standard input too.
+    pub stdin: bool,
 }
 
 /// Reads the command line, the environment and the file.
@@ -29,7 +41,7 @@ struct Arguments {
 /// # Errors
 /// The exit code to end with, after what there was to say is on standard error: 64 for a mistake, 0 after `--help`
 /// and `--version`.
-pub fn configuration() -> Result<Config, ExitCode> {
+pub fn told() -> Result<Told, ExitCode> {
     let arguments = Arguments::try_parse().map_err(|error| {
         let _ = error.print();
         if error.use_stderr() {
@@ -56,7 +68,11 @@ pub fn configuration() -> Result<Config, ExitCode> {
         name: &name,
         text: &text,
     };
-    Config::read(lookup, Some(file)).map_err(|mistakes| refuse(&mistakes))
+    let config = Config::read(lookup, Some(file)).map_err(|mistakes| refuse(&mistakes))?;
+    Ok(Told {
+        config,
+        stdin: arguments.stdin,
+    })
 }
 
 /// Says what is wrong with a configuration, one mistake a line; the exit code to end with.

@@ -1,4 +1,4 @@
-//! The doors of the front: the one for alerts, and one for probes where the other has TLS.
+//! The doors of the front: the one for alerts, one for probes where the other has TLS, and standard input.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,19 +15,23 @@ use crate::credentials::Credentials;
 use crate::follow::{Followed, Followers};
 use crate::front::{BODY_DEADLINE, FULL_DELAY, Front};
 use crate::gate::Gate;
+use crate::input::Input;
 use crate::tls;
 
 /// How long requests that were there before the drain get: as long as the slowest that is answered needs.
-const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
+pub(crate) const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
 
 /// What the doors need beside their listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Doors {
     tls: Option<Arc<Followed<ServerConfig>>>,
     credentials: Option<Arc<Followed<Credentials>>>,
-    /// The port for probes, and what is served there.
+    /// The port for probes.
     pub(crate) plain: Option<TcpListener>,
+    /// What is served there.
     paths: Arc<[&'static str]>,
+    /// Alerts that come as lines.
+    pub(crate) input: Option<Input>,
 }
 
 impl Doors {
@@ -62,20 +66,25 @@ impl Doors {
             only: None,
             credentials: self.credentials,
         };
-        let Some(listener) = self.plain else {
-            return serve(main, alerts, front, drain).await;
-        };
-        let plain = Door {
-            listener,
-            most: PLAIN_CONNECTIONS,
-            tls: None,
-        };
         let probes = Gate {
             only: Some(self.paths),
             credentials: None,
         };
-        let plain = serve(plain, probes, front.clone(), drain.clone());
-        tokio::join!(serve(main, alerts, front, drain), plain);
+        let plain = self.plain.map(|listener| Door {
+            listener,
+            most: PLAIN_CONNECTIONS,
+            tls: None,
+        });
+        let plain = plain.map(|door| serve(door, probes, front.clone(), drain.clone()));
+        let input = self.input.map(|input| input.take(front.clone(), drain.clone()));
+        tokio::join!(serve(main, alerts, front, drain), done(plain), done(input));
+    }
+}
+
+/// What is there, to its end.
+async fn done(door: Option<impl Future<Output = ()>>) {
+    if let Some(door) = door {
+        door.await;
     }
 }
 

@@ -100,6 +100,19 @@ impl Front {
         }
     }
 
+    /// Takes lines, each as if it were a body: a broken one costs itself alone.
+    pub(crate) async fn lines(&self, lines: &[u8]) {
+        let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        for line in lines.filter(|line| !line.is_empty()) {
+            self.queue_all(line).await;
+        }
+    }
+
+    pub(crate) fn too_long(&self) {
+        self.metrics.rejected(1);
+        tracing::warn!("a line was refused: it is longer than 1 MiB");
+    }
+
     /// Queues every alert of a body that can be read and that there is room for, in their order.
     async fn queue_all(&self, bytes: &[u8]) -> Taken {
         let deadline = Instant::now() + FULL_DELAY;

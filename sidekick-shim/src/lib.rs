@@ -73,6 +73,7 @@ mod fixture;
 mod follow;
 mod front;
 mod gate;
+mod input;
 mod metrics;
 mod observer;
 mod printable;

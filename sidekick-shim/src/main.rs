@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use sidekick_shim::command::Told;
 use sidekick_shim::{Ended, Shim, command, serve, signals};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = match command::configuration() {
-        Ok(config) => config,
+    let Told { config, stdin } = match command::told() {
+        Ok(told) => told,
         Err(code) => return code,
     };
     command::log(&config.log);
@@ -18,7 +19,7 @@ async fn main() -> ExitCode {
         Ok(shim) => shim,
         Err(mistakes) => return command::refuse(&mistakes),
     };
-    match run(shim).await {
+    match run(shim, stdin).await {
         Ok(ended) => ended.exit_code(),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "cannot start");
@@ -27,18 +28,20 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(shim: Shim) -> anyhow::Result<Ended> {
+async fn run(mut shim: Shim, stdin: bool) -> anyhow::Result<Ended> {
     let (drain, abort) = signals().context("cannot listen to signals")?;
     let config = shim.config();
     let listener = bind(&config.listen).await?;
     let plain = config.tls.as_ref().and_then(|tls| tls.plain.as_ref());
-    let shim = match plain {
-        None => shim,
-        Some(plain) => {
-            let plain = bind(&plain.listen).await?;
-            shim.with_plain(plain)
-        }
-    };
+    if let Some(plain) = plain {
+        let plain = bind(&plain.listen).await?;
+        shim = shim.with_plain(plain);
+    }
+    if stdin {
+        shim = shim
+            .with_input(std::io::stdin())
+            .context("cannot read standard input")?;
+    }
     Ok(serve(listener, shim, drain, abort).await)
 }
 

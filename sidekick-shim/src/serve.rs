@@ -1,6 +1,7 @@
 //! The shim as a whole: the front and the sender with the queue between them, from start to drained.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::destination::Destination;
 use crate::doors::Doors;
 use crate::follow::Followers;
 use crate::front::{BODIES_BYTES, Front, Intake};
+use crate::input::Input;
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::queue::{Room, queue};
@@ -64,6 +66,15 @@ impl Shim {
     pub fn with_plain(mut self, listener: TcpListener) -> Self {
         self.doors.plain = Some(listener);
         self
+    }
+
+    /// Takes alerts from here too, one a line. The end of the input begins the drain.
+    ///
+    /// # Errors
+    /// There is no thread to read it with.
+    pub fn with_input(mut self, input: impl Read + Send + 'static) -> io::Result<Self> {
+        self.doors.input = Some(Input::start(input)?);
+        Ok(self)
     }
 }
 
@@ -127,9 +138,11 @@ pub async fn serve(
     };
     let draining = CancellationToken::new();
     let drain = async {
-        drain.await;
+        tokio::select! {
+            () = drain => draining.cancel(),
+            () = draining.cancelled() => {}
+        }
         tracing::info!(queued = room.alerts(), "draining");
-        draining.cancel();
     };
     // The front owns the queue's end: when it is done the queue is closed, and the sender ends once it is empty.
     // Pinned here, so that it is still whole when one of the others ends it, and what it holds can be counted.

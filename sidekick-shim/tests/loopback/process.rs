@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -16,6 +16,25 @@ struct Program {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     address: SocketAddr,
+}
+
+/// Starts the program with lines for its input, and waits until it listens.
+async fn with_input(sink: &str, arguments: &[&str]) -> (Program, tokio::process::ChildStdin) {
+    let own = [
+        ("K_SINK", sink),
+        ("LISTENADDRESS", "127.0.0.1"),
+        ("LISTENPORT", "0"),
+    ];
+    let mut child = command(&own)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = child.stdin.take().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = line_with(&mut log, "listening").await;
+    let address = line["address"].as_str().unwrap().parse().unwrap();
+    (Program { child, log, address }, input)
 }
 
 fn command(variables: &[(&str, &str)]) -> Command {
@@ -237,4 +256,38 @@ async fn a_file_is_read_and_what_it_names_too() {
     sidekick-shim: `a` is a sink that cannot be used: `/no/ca` cannot be read: No such file or directory (os error 2)
     sidekick-shim: `b` is a sink that cannot be used: `/no/cert` cannot be read: No such file or directory (os error 2)
     "#);
+}
+
+#[tokio::test]
+async fn lines_of_standard_input_go_the_same_way_and_their_end_is_the_end() {
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let (mut program, mut input) = with_input(&sink.url(), &["--stdin"]).await;
+    let text = format!("{ALERT}\nnot json\n\n{}\n[{{\n{}", alert("b"), alert("no end"));
+    input.write_all(text.as_bytes()).await.unwrap();
+    let mut rules = [sink.next().await.rule(), sink.next().await.rule()];
+    rules.sort();
+    assert_eq!(rules, ["Terminal shell in container", "b"]);
+    line_with(&mut program.log, "an alert was refused").await;
+    // The front is there beside it.
+    assert_eq!(
+        status(&Falco::connect(program.address).await.post(&alert("front")).await),
+        "200"
+    );
+    assert_eq!(sink.next().await.rule(), "front");
+    drop(input);
+    assert_eq!(sink.next().await.rule(), "no end");
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_while_the_input_is_open() {
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let (mut program, mut input) = with_input(&sink.url(), &["--stdin"]).await;
+    program.signal("TERM");
+    line_with(&mut program.log, "draining").await;
+    // What comes while the front still answers is still taken.
+    input.write_all(format!("{ALERT}\n").as_bytes()).await.unwrap();
+    assert_eq!(sink.next().await.rule(), "Terminal shell in container");
+    drop(input);
+    assert_eq!(program.exit_code().await, Some(0));
 }
