@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod budgets;
 mod faults;
 mod identity;
 mod limits;
