@@ -1,10 +1,15 @@
 //! The decision: what was planned, weighed against what the cluster says.
 
+mod budget;
+mod protection;
+
 use std::time::Duration;
 
 use falco_event::Namespace;
 use serde::{Deserialize, Serialize};
 
+use self::budget::budget;
+use self::protection::{protected, protected_namespace};
 use crate::condition::Truth;
 use crate::facts::{Facts, Known, Wants};
 use crate::guard::{Guard, Verdict, decisive};
@@ -53,7 +58,7 @@ impl Judgement {
 /// opens an act ([`crate::past`]).
 #[must_use]
 pub fn decide(plan: &Plan<'_>, facts: &Facts, moment: &Moment) -> Decision {
-    let identity = Identity::compare(plan.alert.offender(), &facts.pod, moment);
+    let identity = Identity::compare(plan.alert.offender(), facts, moment);
     let of_the_pod = pod_verdicts(plan.policies.protect(), &identity, facts, moment);
     let responses = plan
         .wanted
@@ -114,6 +119,7 @@ fn judge(
     verdicts.extend_from_slice(shared);
     verdicts.push(bounds(wanted.policy, &facts.pod.namespace));
     verdicts.push(terminating(&wanted.response.actions, facts, moment));
+    verdicts.push(budget(wanted.response, facts));
     Some(Judgement {
         policy: wanted.policy.name.clone(),
         response: wanted.response.name.clone(),
@@ -128,17 +134,17 @@ fn readable(condition: Truth, wanted: &Wanted<'_>, facts: &Facts) -> Verdict {
     let guards = wanted.guard_wants();
     if condition == Truth::Unknown {
         let why =
-            unread(wanted.response.when.wants(), facts).unwrap_or_else(|| "a fact was not read".to_owned());
+            unread(&wanted.response.when.wants(), facts).unwrap_or_else(|| "a fact was not read".to_owned());
         return Verdict::wait(Guard::Facts, format!("the condition cannot be told: {why}"));
     }
-    match unread(guards, facts) {
+    match unread(&guards, facts) {
         Some(why) => Verdict::wait(Guard::Facts, why),
         None => Verdict::pass(Guard::Facts),
     }
 }
 
 /// The first of the wanted facts that could not be read.
-fn unread(wants: Wants, facts: &Facts) -> Option<String> {
+fn unread(wants: &Wants, facts: &Facts) -> Option<String> {
     fn why<T>(what: &str, wanted: bool, fact: &Known<T>) -> Option<String> {
         match fact {
             Known::Unknown(why) if wanted => Some(format!("{what} could not be read: {why}")),
@@ -171,80 +177,6 @@ fn bounds(policy: &Policy, namespace: &Namespace) -> Verdict {
     }
 }
 
-/// Protection rests only on what a pod cannot say of itself: its namespace, the labels of that, its owner at the top.
-fn protected(protect: &Protect, facts: &Facts) -> Verdict {
-    let namespace = &facts.pod.namespace;
-    if protect.namespaces.contains(namespace) {
-        return Verdict::stop(Guard::Protected, format!("namespace `{namespace}` is protected"));
-    }
-    if !protect.namespace_selectors.is_empty() {
-        match &facts.namespace {
-            Known::Is(labels)
-                if protect
-                    .namespace_selectors
-                    .iter()
-                    .any(|selector| selector.matches(labels)) =>
-            {
-                return Verdict::stop(
-                    Guard::Protected,
-                    format!("namespace `{namespace}` is protected by its labels"),
-                );
-            }
-            Known::Is(_) => {}
-            Known::Unknown(why) => {
-                return Verdict::wait(
-                    Guard::Protected,
-                    format!("the labels of the namespace could not be read: {why}"),
-                );
-            }
-            Known::NotAsked => {
-                return Verdict::wait(Guard::Protected, "the labels of the namespace were not read");
-            }
-        }
-    }
-    protected_workload(protect, facts)
-}
-
-fn protected_namespace(protect: &Protect, namespace: &Namespace) -> Verdict {
-    if protect.namespaces.contains(namespace) {
-        return Verdict::stop(Guard::Protected, format!("namespace `{namespace}` is protected"));
-    }
-    Verdict::pass(Guard::Protected)
-}
-
-fn protected_workload(protect: &Protect, facts: &Facts) -> Verdict {
-    if protect.workloads.is_empty() {
-        return Verdict::pass(Guard::Protected);
-    }
-    let namespace = &facts.pod.namespace;
-    let is = |kind: &str, name: &str| {
-        protect
-            .workloads
-            .iter()
-            .any(|w| w.namespace == *namespace && w.kind == kind && w.name.as_str() == name)
-    };
-    // What the pod says of its own controller counts only once the cluster has confirmed that controller.
-    match &facts.owner {
-        Known::Is(Some(top)) => {
-            let owners = [Some(top), facts.pod.controller.as_ref()];
-            match owners
-                .into_iter()
-                .flatten()
-                .find(|owner| is(&owner.kind, &owner.name))
-            {
-                Some(owner) => Verdict::stop(
-                    Guard::Protected,
-                    format!("{} `{}` is protected", owner.kind, owner.name),
-                ),
-                None => Verdict::pass(Guard::Protected),
-            }
-        }
-        Known::Is(None) => Verdict::pass(Guard::Protected),
-        Known::Unknown(why) => Verdict::wait(Guard::Protected, format!("the owner could not be read: {why}")),
-        Known::NotAsked => Verdict::wait(Guard::Protected, "the owner was not read"),
-    }
-}
-
 fn mirror(facts: &Facts) -> Verdict {
     if facts.pod.mirror {
         return Verdict::stop(
@@ -265,10 +197,14 @@ fn finished(facts: &Facts) -> Verdict {
     Verdict::pass(Guard::Finished)
 }
 
+/// The grace of the action that ends the pod.
+fn ends(actions: &[Step]) -> Option<u32> {
+    actions.iter().find_map(|step| step.action.grace_period_seconds())
+}
+
 /// A pod that ends by itself at least as soon as we would end it is left to itself.
 fn terminating(actions: &[Step], facts: &Facts, moment: &Moment) -> Verdict {
-    let grace = actions.iter().find_map(|step| step.action.grace_period_seconds());
-    match (&facts.pod.deletion, grace) {
+    match (&facts.pod.deletion, ends(actions)) {
         (Some(deletion), Some(grace))
             if between(moment.now, deletion.at) <= Duration::from_secs(grace.into()) =>
         {

@@ -1,7 +1,8 @@
 //! What the cluster says about a target, and what of it was asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use falco_event::{NodeName, PodUid};
 use serde::{Deserialize, Serialize};
 
 use crate::pod::{Owner, Pod};
@@ -40,7 +41,7 @@ impl<T> Known<T> {
 }
 
 /// Which facts beyond the pod itself are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wants {
     /// The labels of the pod's namespace.
@@ -49,6 +50,12 @@ pub struct Wants {
     pub owner: bool,
     /// The desired replicas of that owner and the pods of it that are ready.
     pub siblings: bool,
+    /// The disruption budgets that are about the pod. Only an eviction heeds them, and reading them is a request of
+    /// its own, so a deletion alone does not ask for them.
+    pub budgets: bool,
+    /// Whether there is a node of this name, the host that the alert was raised on. It is worth no request: an
+    /// implementation says what it has at hand, or that it cannot tell.
+    pub host: Option<NodeName>,
 }
 
 impl Wants {
@@ -59,6 +66,8 @@ impl Wants {
             namespace: self.namespace || other.namespace,
             owner: self.owner || other.owner,
             siblings: self.siblings || other.siblings,
+            budgets: self.budgets || other.budgets,
+            host: self.host.or(other.host),
         }
     }
 }
@@ -78,6 +87,12 @@ pub struct Facts {
     /// The pods that share the owner; `Is(None)` for a pod that nothing owns.
     #[serde(default, skip_serializing_if = "Known::is_not_asked")]
     pub siblings: Known<Option<Siblings>>,
+    /// The disruption budgets that are about the pod, by name. A record says it too where nothing asked for them.
+    #[serde(default)]
+    pub budgets: Known<Vec<Budget>>,
+    /// Whether the host that the alert was raised on has the name of a node.
+    #[serde(default, skip_serializing_if = "Known::is_not_asked")]
+    pub host_is_node: Known<bool>,
 }
 
 impl Facts {
@@ -89,6 +104,8 @@ impl Facts {
             namespace: Known::NotAsked,
             owner: Known::NotAsked,
             siblings: Known::NotAsked,
+            budgets: Known::NotAsked,
+            host_is_node: Known::NotAsked,
         }
     }
 }
@@ -99,5 +116,18 @@ pub struct Siblings {
     /// `spec.replicas` of the owner; of a DaemonSet, its desired number.
     pub desired: u32,
     /// The UIDs of its pods that are ready, this one among them if it is.
-    pub ready: std::collections::BTreeSet<falco_event::PodUid>,
+    pub ready: BTreeSet<PodUid>,
+}
+
+/// A PodDisruptionBudget that is about the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// Its name.
+    pub name: String,
+    /// `status.disruptionsAllowed`: how many more of its pods may be evicted now.
+    pub disruptions_allowed: u32,
+    /// A pod that is not ready may be evicted all the same: the budget has as many healthy pods as it wants, or its
+    /// `unhealthyPodEvictionPolicy` is `AlwaysAllow`.
+    pub spares_ready_only: bool,
 }

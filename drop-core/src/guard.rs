@@ -28,6 +28,8 @@ pub enum Guard {
     Terminating,
     /// Every fact that matters must have been read.
     Facts,
+    /// A disruption budget must let an evicted pod go.
+    Budget,
     /// Enough pods of the owner must stay ready.
     Availability,
     /// No more pods than a person allowed.
@@ -53,6 +55,7 @@ impl fmt::Display for Guard {
             Self::Finished => "finished",
             Self::Terminating => "terminating",
             Self::Facts => "facts",
+            Self::Budget => "budget",
             Self::Availability => "availability",
             Self::Limit => "limit",
             Self::Disarmed => "disarmed",

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use falco_event::{ContainerId, Offender, Timestamp};
+use falco_event::{ContainerId, NodeName, Offender, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::guard::{Guard, Verdict};
 use crate::moment::{CREATION_RESOLUTION, Moment, SKEW, STATUS_LAG, between};
 use crate::pod::Pod;
@@ -45,7 +46,8 @@ pub struct Identity(Vec<(Clue, Fit)>);
 impl Identity {
     /// Compares what an alert says of its offender with the pod found.
     #[must_use]
-    pub fn compare(offender: &Offender, pod: &Pod, moment: &Moment) -> Self {
+    pub fn compare(offender: &Offender, facts: &Facts, moment: &Moment) -> Self {
+        let pod = &facts.pod;
         let equal = |same: bool| if same { Fit::Agrees } else { Fit::Contradicts };
         let clues = [
             offender
@@ -64,17 +66,10 @@ impl Identity {
                 .pod
                 .as_ref()
                 .map(|name| (Clue::Name, equal(*name == pod.name))),
-            // The host may be a Falco pod's name or a full domain name, so only its agreement says something.
-            offender.node.as_ref().map(|node| {
-                (
-                    Clue::Node,
-                    if pod.node.as_ref() == Some(node) {
-                        Fit::Agrees
-                    } else {
-                        Fit::CannotTell
-                    },
-                )
-            }),
+            offender
+                .node
+                .as_ref()
+                .map(|host| (Clue::Node, node_fit(host, facts))),
         ];
         Self(clues.into_iter().flatten().collect())
     }
@@ -132,6 +127,15 @@ impl Identity {
             pod.created
         );
         Verdict::stop(Guard::PodAge, why)
+    }
+}
+
+/// The host may be a Falco pod's name or a full domain name: it contradicts only where it is another node's.
+fn node_fit(host: &NodeName, facts: &Facts) -> Fit {
+    match &facts.pod.node {
+        Some(node) if node == host => Fit::Agrees,
+        Some(_) if facts.host_is_node.value() == Some(&true) => Fit::Contradicts,
+        Some(_) | None => Fit::CannotTell,
     }
 }
 

@@ -4,6 +4,7 @@ use falco_event::Alert;
 
 use crate::condition::Truth;
 use crate::facts::Wants;
+use crate::pod::Pod;
 use crate::policy::{Policies, Policy, Protect, Response, Scope};
 
 /// What the policies want for one alert: the responses that match, or may once the pod is known.
@@ -59,10 +60,14 @@ impl Plan<'_> {
         self.wanted.is_empty()
     }
 
-    /// The facts that conditions and guards of the planned responses will read.
+    /// The facts about the pod that was found that conditions and guards of the planned responses will read.
     #[must_use]
-    pub fn wants(&self) -> Wants {
-        let guards = protection_wants(self.policies.protect());
+    pub fn wants(&self, pod: &Pod) -> Wants {
+        let host = self.alert.offender().node.as_ref();
+        let guards = Wants {
+            host: host.filter(|host| pod.node.as_ref() != Some(host)).cloned(),
+            ..protection_wants(self.policies.protect())
+        };
         self.wanted
             .iter()
             .fold(guards, |all, wanted| all.union(wanted.wants()))
@@ -82,9 +87,10 @@ impl Wanted<'_> {
     pub fn guard_wants(&self) -> Wants {
         let mut limits = self.policy.limits.iter().chain(&self.response.limits);
         Wants {
-            namespace: false,
             owner: limits.any(|limit| limit.scope == Scope::Workload),
             siblings: self.response.min_available.is_some(),
+            budgets: self.response.heeds_budgets(),
+            ..Wants::default()
         }
     }
 }
@@ -93,6 +99,6 @@ fn protection_wants(protect: &Protect) -> Wants {
     Wants {
         namespace: !protect.namespace_selectors.is_empty(),
         owner: !protect.workloads.is_empty(),
-        siblings: false,
+        ..Wants::default()
     }
 }

@@ -22,6 +22,9 @@ pub struct Pod {
     pub deletion: Option<Deletion>,
     /// `status.phase`.
     pub phase: Phase,
+    /// The condition `Ready` of its status holds.
+    #[serde(default)]
+    pub ready: bool,
     /// `spec.nodeName`: none before the pod is scheduled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeName>,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use falco_event::{ContainerId, Namespace, PodName, PodUid, Timestamp};
+use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Facts, Wants};
@@ -19,13 +19,13 @@ use crate::record::Record;
 /// conformance suite of `drop_core::testing`.
 #[async_trait]
 pub trait PodApi: Send + Sync {
-    /// The pods that bear this mark now; none is an empty list, not an error.
+    /// The pods that bear this mark now, and which way they were found; none is an empty list, not an error.
     ///
     /// By name there is at most one, by UID too. A terminating pod is found; one that is gone is not.
     ///
     /// # Errors
     /// What kept the cluster from saying. [`ApiError::NotFound`] is never returned.
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError>;
+    async fn find(&self, by: &By) -> Result<Found, ApiError>;
 
     /// The facts beyond the pod itself that are wanted. What could not be read is
     /// [`Known::Unknown`](crate::facts::Known::Unknown) with the reason; what was not wanted stays
@@ -52,12 +52,49 @@ pub trait PodApi: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum By {
-    /// By the id of one of its containers, running or ended, whole or its first 12 digits.
-    Container(ContainerId),
+    /// By the id of one of its containers.
+    Container {
+        /// Of an instance that runs or has ended; whole, or its first 12 digits.
+        id: ContainerId,
+        /// The node that the alert names: where to look first. It may be no node's name, or the wrong one's, and the
+        /// pod is found all the same.
+        on: Option<NodeName>,
+    },
     /// By UID.
     Uid(PodUid),
     /// By namespace and name, which a later pod may have taken over.
     Name(Namespace, PodName),
+}
+
+impl By {
+    /// By a container, wherever it runs.
+    #[must_use]
+    pub fn container(id: ContainerId) -> Self {
+        Self::Container { id, on: None }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The pods that bear the mark.
+    pub pods: Vec<Pod>,
+    /// Which way.
+    pub way: Way,
+}
+
+/// How pods were looked for: what it cost, and how old the answer can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Way {
+    /// Among the pods that are kept at hand: no request, and a watch may be a moment behind.
+    Index,
+    /// One object was read.
+    Read,
+    /// The pods of one node were listed.
+    NodeList,
+    /// Pods were listed, all or those of some namespaces.
+    List,
 }
 
 /// What an act is aimed at: one pod, pinned by UID.

@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::outcome::{Ending, Outcome};
 use crate::past::ActId;
 use crate::policy::{Action, Mode};
-use crate::ports::{ApplyError, Target};
+use crate::ports::{ApplyError, Target, Way};
 
 /// The form of the JSON; it grows by members and changes by number.
 pub const VERSION: u32 = 1;
@@ -47,6 +47,9 @@ pub struct Decided {
     pub received: Option<Timestamp>,
     /// The hash of the policies that it was judged under.
     pub policies: String,
+    /// Which way the pod was looked for; none where nothing was looked for, or the cluster did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
     /// The pod that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -207,6 +210,7 @@ impl Decided {
             alert: Summary::of(alert),
             received,
             policies: policies.to_owned(),
+            way: None,
             target: None,
             facts: None,
             identity: None,

@@ -5,7 +5,7 @@ use falco_event::Offender;
 use crate::guard::{Guard, Verdict};
 use crate::moment::{Moment, STATUS_LAG};
 use crate::pod::Pod;
-use crate::ports::{ApiError, By, PodApi};
+use crate::ports::{ApiError, By, Found, PodApi, Way};
 
 /// What the search for the offender came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,23 +31,32 @@ pub fn mark(offender: &Offender) -> Option<By> {
         .zip(offender.pod.clone())
         .map(|(namespace, pod)| By::Name(namespace, pod));
     name.or_else(|| offender.pod_uid.clone().map(By::Uid))
-        .or_else(|| offender.container.clone().map(By::Container))
+        .or_else(|| {
+            let id = offender.container.clone()?;
+            let on = offender.node.clone();
+            Some(By::Container { id, on })
+        })
 }
 
-/// Looks for the offender in the cluster. One question at most.
-pub async fn seek(api: &dyn PodApi, offender: &Offender, moment: &Moment) -> Sought {
+/// Looks for the offender in the cluster, and says which way. One question at most.
+pub async fn seek(api: &dyn PodApi, offender: &Offender, moment: &Moment) -> (Sought, Option<Way>) {
     let Some(mark) = mark(offender) else {
-        return Sought::Nothing(Verdict::stop(Guard::Target, unnamed(offender)));
+        let unnamed = Verdict::stop(Guard::Target, unnamed(offender));
+        return (Sought::Nothing(unnamed), None);
     };
     match api.find(&mark).await {
-        Err(error) => Sought::Failed(error),
-        Ok(mut pods) => match (pods.pop(), pods.is_empty()) {
-            (Some(pod), true) => Sought::Found(Box::new(pod)),
-            (Some(_), false) => {
-                Sought::Nothing(Verdict::stop(Guard::Target, "several pods have such a container"))
-            }
-            (None, _) => Sought::Nothing(absent(&mark, moment)),
-        },
+        Err(error) => (Sought::Failed(error), None),
+        Ok(Found { pods, way }) => (the_one(pods, &mark, moment), Some(way)),
+    }
+}
+
+fn the_one(mut pods: Vec<Pod>, mark: &By, moment: &Moment) -> Sought {
+    match (pods.pop(), pods.is_empty()) {
+        (Some(pod), true) => Sought::Found(Box::new(pod)),
+        (Some(_), false) => {
+            Sought::Nothing(Verdict::stop(Guard::Target, "several pods have such a container"))
+        }
+        (None, _) => Sought::Nothing(absent(mark, moment)),
     }
 }
 
@@ -65,9 +74,9 @@ fn unnamed(offender: &Offender) -> String {
 fn absent(mark: &By, moment: &Moment) -> Verdict {
     match mark {
         By::Name(..) | By::Uid(_) => Verdict::stop(Guard::Target, "the pod is gone"),
-        By::Container(_) if moment.age() < STATUS_LAG => {
+        By::Container { .. } if moment.age() < STATUS_LAG => {
             Verdict::wait(Guard::Target, "no pod's status shows the alert's container yet")
         }
-        By::Container(_) => Verdict::stop(Guard::Target, "no pod has the alert's container"),
+        By::Container { .. } => Verdict::stop(Guard::Target, "no pod has the alert's container"),
     }
 }

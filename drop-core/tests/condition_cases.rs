@@ -33,6 +33,7 @@ fn facts() -> Facts {
         created: "2026-01-01T00:00:00Z".parse().unwrap(),
         deletion: None,
         phase: Phase::Running,
+        ready: true,
         node: Some("node-1".parse().unwrap()),
         containers: Vec::new(),
         labels: [

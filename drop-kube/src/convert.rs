@@ -31,6 +31,7 @@ pub(crate) fn pod(sent: wire::Pod) -> Result<Pod, NoIdentity> {
         created,
         deletion: deletion(&metadata),
         phase: phase(status.phase.as_deref()),
+        ready: ready(&status),
         node: name::<NodeName>(spec.node_name.as_deref()),
         containers: containers(&status, created),
         controller: controller(&metadata),
@@ -63,15 +64,14 @@ pub(crate) fn controller(metadata: &wire::Meta) -> Option<Owner> {
 
 /// Whether the pod serves: its condition `Ready` holds, and it is not on its way out.
 pub(crate) fn is_ready(pod: &wire::Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref())
-        .unwrap_or_default();
-    let ready = |condition: &wire::Condition| {
+    pod.metadata.deletion_timestamp.is_none() && pod.status.as_ref().is_some_and(ready)
+}
+
+fn ready(status: &wire::PodStatus) -> bool {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    conditions.iter().any(|condition| {
         condition.type_.as_deref() == Some("Ready") && condition.status.as_deref() == Some("True")
-    };
-    pod.metadata.deletion_timestamp.is_none() && conditions.iter().any(ready)
+    })
 }
 
 fn name<'a, T: TryFrom<&'a str>>(text: Option<&'a str>) -> Option<T> {

@@ -1,4 +1,4 @@
-//! Facts about a pod that other objects hold: its namespace's labels, its owner, its siblings.
+//! Facts about a pod that other objects hold: its namespace's labels, its owner, its siblings, its budgets.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,49 @@ use falco_event::Namespace;
 use tokio::time::Instant;
 
 use crate::request::{self, Ask};
-use crate::{KubePods, siblings, wire, workload};
+use crate::{KubePods, budgets, siblings, wire, workload};
 
 /// Reads what is wanted, and nothing else, all before the deadline of a question.
 pub(crate) async fn facts(pods: &KubePods, pod: Pod, wants: Wants) -> Facts {
     let until = pods.read_until();
-    let (namespace, (owner, siblings)) = tokio::join!(
+    let (namespace, (owner, siblings), budgets) = tokio::join!(
         async {
             if !wants.namespace {
                 return Known::NotAsked;
             }
             known(namespace_labels(pods, &pod.namespace, until).await)
         },
-        of_owner(pods, &pod, wants, until),
+        of_owner(pods, &pod, &wants, until),
+        async {
+            if !wants.budgets {
+                return Known::NotAsked;
+            }
+            known(budgets::budgets(pods, &pod, until).await)
+        },
     );
     Facts {
         namespace,
         owner,
         siblings,
+        budgets,
+        host_is_node: host(pods, &wants),
         ..Facts::of(pod)
+    }
+}
+
+/// Told by the index alone: it is worth no request.
+fn host(pods: &KubePods, wants: &Wants) -> Known<bool> {
+    match (&wants.host, &pods.index) {
+        (None, _) => Known::NotAsked,
+        (Some(host), Some(index)) => index.has_node(host),
+        (Some(_), None) => Known::Unknown("no index of pods is kept".to_owned()),
     }
 }
 
 async fn of_owner(
     pods: &KubePods,
     pod: &Pod,
-    wants: Wants,
+    wants: &Wants,
     until: Instant,
 ) -> (
     Known<Option<drop_core::pod::Owner>>,

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drop_core::facts::Known;
 use drop_core::pod::Pod;
 use drop_core::ports::{ApiError, By};
-use falco_event::{Namespace, PodUid};
+use falco_event::{Namespace, NodeName, PodUid};
 use kube::Client;
 use tokio::sync::watch;
 
@@ -185,19 +186,30 @@ impl Index {
     }
 
     /// The pods that bear this mark, or why that cannot be told.
-    pub(crate) fn find(&self, by: &By) -> Found {
+    pub(crate) fn find(&self, by: &By) -> Indexed {
         let mut found = Vec::new();
         for scope in &self.shared.scopes {
             let state = scope.lock();
             match &state.warmth {
                 Warmth::Warm => found.extend(state.store.find(by)),
                 Warmth::Cold(why) => {
-                    return Found::NotYet(ApiError::Unavailable(format!("the index is cold: {why}")));
+                    return Indexed::NotYet(ApiError::Unavailable(format!("the index is cold: {why}")));
                 }
-                Warmth::Forbidden(_) => return Found::Never,
+                Warmth::Forbidden(_) => return Indexed::Never,
             }
         }
-        Found::Pods(found)
+        Indexed::Pods(found)
+    }
+
+    /// Whether a pod stands on a node of this name, or why that cannot be told.
+    pub(crate) fn has_node(&self, node: &NodeName) -> Known<bool> {
+        match self.cold() {
+            Some(why) => Known::Unknown(format!("the index is cold: {why}")),
+            None => {
+                let has = |scope: &Scope| scope.lock().store.has_node(node);
+                Known::Is(self.shared.scopes.iter().any(has))
+            }
+        }
     }
 
     /// A change to the pod is about to be sent. From now on what the index has of it proves nothing: whether a change
@@ -239,7 +251,7 @@ impl Index {
 }
 
 /// What the index says of a mark.
-pub(crate) enum Found {
+pub(crate) enum Indexed {
     /// These pods bear it.
     Pods(Vec<Pod>),
     /// It will know later.
@@ -276,13 +288,12 @@ impl Scope {
     }
 
     pub(crate) fn put(&self, sent: wire::Pod) {
-        let ready = convert::is_ready(&sent);
         match convert::pod(sent) {
             Ok(mut pod) => {
                 if let Some(kept) = &self.annotations {
                     pod.annotations.retain(|key, _| kept.contains(key));
                 }
-                self.lock().store.put(pod, ready);
+                self.lock().store.put(pod);
             }
             Err(odd) => tracing::warn!(%odd, "a pod is left out of the index"),
         }

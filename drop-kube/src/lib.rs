@@ -6,7 +6,8 @@
 //! ```text
 //!  find ──▶ the index; or by name one GET, by container id or UID one shared list (the API server cannot
 //!                                   select by these)
-//!  facts ─▶ GETs of metadata        namespace, controllers up to the top; the pods of the owner where they are wanted
+//!  facts ─▶ GETs of metadata        namespace, controllers up to the top; lists of the owner's pods and of disruption
+//!                                   budgets where they are wanted
 //!  apply ─▶ DELETE, POST eviction, PATCH      pinned to the UID in the request's own body
 //!                 │
 //!                 └─ at most 32 in flight, a deadline each, at most 3 tries ─▶ `ApiError`, and whether it may have happened
@@ -21,6 +22,7 @@
 //! crate alone, without its tests, set `K8S_OPENAPI_ENABLED_VERSION=1.33`.
 
 mod access;
+mod budgets;
 mod caller;
 mod change;
 mod connect;

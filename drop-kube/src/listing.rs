@@ -156,7 +156,7 @@ fn keep(sent: wire::Pod, questions: &HashSet<By>, found: &mut Vec<Pod>) {
 /// Whether the pod bears the mark.
 pub(crate) fn bears(pod: &Pod, by: &By) -> bool {
     match by {
-        By::Container(id) => pod.containers.iter().any(|container| container.id.matches(id)),
+        By::Container { id, .. } => pod.containers.iter().any(|container| container.id.matches(id)),
         By::Uid(uid) => pod.uid == *uid,
         By::Name(namespace, name) => pod.namespace == *namespace && pod.name == *name,
     }

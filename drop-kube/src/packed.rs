@@ -22,6 +22,7 @@ struct Members(
     i64,
     Option<(i64, u32)>,
     Phase,
+    bool,
     Option<NodeName>,
     Vec<(String, ContainerId, Option<i64>)>,
     BTreeMap<String, String>,
@@ -44,6 +45,7 @@ impl Packed {
             pod.deletion
                 .map(|deletion| (deletion.at.as_second(), deletion.grace_seconds)),
             pod.phase,
+            pod.ready,
             pod.node,
             pod.containers.into_iter().map(container).collect(),
             pod.labels,
@@ -62,7 +64,7 @@ impl Packed {
     pub(crate) fn pod(&self) -> Option<Pod> {
         #[rustfmt::skip]
         let Members(
-            namespace, name, uid, created, deletion, phase, node, containers, labels, annotations,
+            namespace, name, uid, created, deletion, phase, ready, node, containers, labels, annotations,
             controller, service_account, priority_class, mirror,
         ) = serde_json::from_slice(&self.0).ok()?;
         Some(Pod {
@@ -78,6 +80,7 @@ impl Packed {
                 None => None,
             },
             phase,
+            ready,
             node,
             containers: containers.into_iter().map(container).collect::<Option<_>>()?,
             labels,
@@ -118,6 +121,7 @@ mod tests {
                 grace_seconds: 30,
             }),
             phase: Phase::Running,
+            ready: true,
             node: Some("node-1".parse().unwrap()),
             containers: vec![
                 Container {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target, Way};
 use falco_event::{Namespace, PodName};
 use kube::Client;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::index::{Found, Index};
+use crate::index::{Index, Indexed};
 use crate::listing::{Listing, bears};
 use crate::request::{self, Ask};
 use crate::{change, convert, facts, wire};
@@ -69,7 +69,7 @@ impl Default for Settings {
 /// use drop_kube::{Connect, KubePods, Settings};
 ///
 /// let pods = KubePods::connect(&Connect::default(), Settings::default()).await?;
-/// for pod in pods.find(&By::Name("shop".parse()?, "web-0".parse()?)).await? {
+/// for pod in pods.find(&By::Name("shop".parse()?, "web-0".parse()?)).await?.pods {
 ///     println!("{} runs since {}", pod.uid, pod.created);
 /// }
 /// # Ok(())
@@ -144,20 +144,22 @@ impl KubePods {
 
 #[async_trait]
 impl PodApi for KubePods {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        let indexed = self.index.as_ref().map_or(Found::Never, |index| index.find(by));
-        if let (Some(index), Found::Pods(pods)) = (&self.index, &indexed)
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
+        let indexed = self.index.as_ref().map_or(Indexed::Never, |index| index.find(by));
+        if let (Some(index), Indexed::Pods(pods)) = (&self.index, &indexed)
             && pods.iter().any(|pod| index.is_touched(pod))
         {
-            return self.again(pods, by).await;
+            return Ok(found(self.again(pods, by).await?, Way::Read));
         }
-        match (by, indexed) {
-            (By::Name(..), Found::Pods(pods)) if pods.iter().any(is_named_once) => Ok(pods),
-            (By::Name(namespace, name), _) => self.by_name(namespace, name).await,
-            (By::Uid(_) | By::Container(_), Found::Pods(pods)) => Ok(pods),
-            (By::Uid(_) | By::Container(_), Found::NotYet(why)) => Err(why),
-            (By::Uid(_) | By::Container(_), Found::Never) => self.listing.find(by).await,
-        }
+        Ok(match (by, indexed) {
+            (By::Name(..), Indexed::Pods(pods)) if pods.iter().any(is_named_once) => found(pods, Way::Index),
+            (By::Name(namespace, name), _) => found(self.by_name(namespace, name).await?, Way::Read),
+            (By::Uid(_) | By::Container { .. }, Indexed::Pods(pods)) => found(pods, Way::Index),
+            (By::Uid(_) | By::Container { .. }, Indexed::NotYet(why)) => return Err(why),
+            (By::Uid(_) | By::Container { .. }, Indexed::Never) => {
+                found(self.listing.find(by).await?, Way::List)
+            }
+        })
     }
 
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
@@ -174,6 +176,10 @@ impl PodApi for KubePods {
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
         change::presence(self, target, self.read_until()).await
     }
+}
+
+fn found(pods: Vec<Pod>, way: Way) -> Found {
+    Found { pods, way }
 }
 
 /// Whether no later pod will have the name: its controller makes names up. A StatefulSet's pods and bare ones take

@@ -140,6 +140,11 @@ pub(crate) fn namespace(name: &Namespace) -> String {
     format!("/api/v1/namespaces/{name}")
 }
 
+/// The path of a namespace's disruption budgets.
+pub(crate) fn budgets(namespace: &Namespace) -> String {
+    format!("/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets")
+}
+
 /// A path with a query; empty values are left out.
 pub(crate) fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let mut whole = path.to_owned();

@@ -69,7 +69,7 @@ pub fn rights(policies: &Policies, uses: Uses) -> BTreeSet<Right> {
     let protection = Wants {
         namespace: !policies.protect().namespace_selectors.is_empty(),
         owner: !policies.protect().workloads.is_empty(),
-        siblings: false,
+        ..Wants::default()
     };
     let mut needed = BTreeSet::new();
     for policy in policies.iter().filter(|policy| !policy.responses.is_empty()) {
@@ -84,7 +84,7 @@ pub fn rights(policies: &Policies, uses: Uses) -> BTreeSet<Right> {
             };
             found(uses).into_iter().for_each(&mut need);
             for response in &policy.responses {
-                read(wants(policy, response).union(protection))
+                read(&wants(policy, response).union(protection.clone()))
                     .into_iter()
                     .for_each(&mut need);
                 changed(response, uses).into_iter().for_each(&mut need);
@@ -146,7 +146,7 @@ const OWNERS: [Rule; 5] = [
 /// To count pods, the Deployment and all of its ReplicaSet objects too.
 const COUNTED: [Rule; 2] = [("apps", "deployments", "get"), ("apps", "replicasets", "list")];
 
-fn read(wants: Wants) -> Vec<Rule> {
+fn read(wants: &Wants) -> Vec<Rule> {
     let mut rules = Vec::new();
     if wants.namespace {
         rules.push(("", "namespaces", "get"));
@@ -156,6 +156,9 @@ fn read(wants: Wants) -> Vec<Rule> {
     }
     if wants.siblings {
         rules.extend(COUNTED);
+    }
+    if wants.budgets {
+        rules.push(("policy", "poddisruptionbudgets", "list"));
     }
     rules
 }
@@ -254,7 +257,11 @@ pub(crate) mod tests {
         );
         assert_eq!(
             with("{ evict: {} }"),
-            ["create of pods/eviction in namespace shop", event]
+            [
+                "create of pods/eviction in namespace shop",
+                event,
+                "list of poddisruptionbudgets.policy in namespace shop"
+            ]
         );
         assert_eq!(
             with("{ label: { labels: { a: b } } }"),

@@ -1,4 +1,6 @@
-//! A controller's selector, as the query parameter of a list.
+//! Selectors: of a controller, as the query parameter of a list; of a disruption budget, held against a pod's labels.
+
+use std::collections::BTreeMap;
 
 use crate::wire::{LabelSelector, Requirement, Selector};
 
@@ -46,6 +48,37 @@ fn requirement(requirement: &Requirement) -> Option<String> {
     }
 }
 
+/// Whether the selector selects these labels; an empty one selects all. None where it asks what is not known here.
+pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> Option<bool> {
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
+    let mut all = equal;
+    for requirement in selector.match_expressions.iter().flatten() {
+        all &= meets(requirement, labels.get(&requirement.key))?;
+    }
+    Some(all)
+}
+
+fn meets(requirement: &Requirement, label: Option<&String>) -> Option<bool> {
+    let named = || {
+        requirement
+            .values
+            .iter()
+            .flatten()
+            .any(|value| Some(value) == label)
+    };
+    match requirement.operator.as_str() {
+        "In" => Some(named()),
+        "NotIn" => Some(!named()),
+        "Exists" => Some(label.is_some()),
+        "DoesNotExist" => Some(label.is_none()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +103,45 @@ mod tests {
             Some("app=old"),
             "a ReplicationController's"
         );
+    }
+
+    #[test]
+    fn a_selector_is_held_against_labels_as_the_api_server_does() {
+        let labels: BTreeMap<_, _> = [("app", "web"), ("tier", "front")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let term = |key: &str, operator: &str, values: &[&str]| serde_json::json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
+        for (selector, expected) in [
+            (serde_json::json!({}), Some(true)),
+            (serde_json::json!({"matchLabels": {"app": "web"}}), Some(true)),
+            (
+                serde_json::json!({"matchLabels": {"app": "web", "tier": "back"}}),
+                Some(false),
+            ),
+            (
+                serde_json::json!({"matchLabels": {"app": "web"}, "matchExpressions": [
+                {"key": "tier", "operator": "NotIn", "values": ["front"]}]}),
+                Some(false),
+            ),
+            (term("app", "In", &["api", "web"]), Some(true)),
+            (term("app", "In", &["api"]), Some(false)),
+            (term("gone", "In", &["web"]), Some(false)),
+            (term("app", "NotIn", &["api"]), Some(true)),
+            (term("app", "NotIn", &["web"]), Some(false)),
+            (term("gone", "NotIn", &["web"]), Some(true)),
+            (term("app", "Exists", &[]), Some(true)),
+            (term("gone", "Exists", &[]), Some(false)),
+            (term("gone", "DoesNotExist", &[]), Some(true)),
+            (term("app", "DoesNotExist", &[]), Some(false)),
+            (term("app", "Near", &[]), None),
+        ] {
+            let text = selector.to_string();
+            assert_eq!(
+                selects(&serde_json::from_value(selector).unwrap(), &labels),
+                expected,
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Pods in little memory, findable by what alerts name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use drop_core::pod::Pod;
 use drop_core::ports::By;
-use falco_event::{ContainerId, Namespace, PodName, PodUid};
+use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid};
 
 use crate::listing::bears;
 use crate::packed::Packed;
@@ -21,6 +21,8 @@ const DIGITS: usize = 12;
 pub(crate) struct Store {
     pods: HashMap<u32, Entry>,
     marks: BTreeSet<(u64, u32)>,
+    /// How many pods stand on each node.
+    nodes: BTreeMap<NodeName, u32>,
     free: Vec<u32>,
     /// Counts lists: which of them a pod was in, or followed.
     list: u32,
@@ -29,8 +31,6 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Entry {
     packed: Packed,
-    /// Its condition `Ready` holds, and it is not being deleted.
-    ready: bool,
     list: u32,
 }
 
@@ -41,18 +41,20 @@ impl Store {
     }
 
     /// Takes a pod in, or what is new about it.
-    pub(crate) fn put(&mut self, pod: Pod, ready: bool) {
+    pub(crate) fn put(&mut self, pod: Pod) {
         self.remove(&pod.uid);
         let new = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
         let slot = self.free.pop().unwrap_or(new);
-        let marks: Vec<u64> = marks(&pod).collect();
+        let (marks, node): (Vec<u64>, _) = (marks(&pod).collect(), pod.node.clone());
         if let Some(packed) = Packed::new(pod) {
+            if let Some(node) = node {
+                *self.nodes.entry(node).or_default() += 1;
+            }
             self.marks.extend(marks.into_iter().map(|mark| (mark, slot)));
             self.pods.insert(
                 slot,
                 Entry {
                     packed,
-                    ready,
                     list: self.list,
                 },
             );
@@ -61,8 +63,8 @@ impl Store {
 
     /// The pod is gone. Returns whether it was there.
     pub(crate) fn remove(&mut self, uid: &PodUid) -> bool {
-        let known = self.marked(of_uid(uid)).find(|(_, pod, _)| pod.uid == *uid);
-        let Some((slot, pod)) = known.map(|(slot, pod, _)| (slot, pod)) else {
+        let known = self.marked(of_uid(uid)).find(|(_, pod)| pod.uid == *uid);
+        let Some((slot, pod)) = known else {
             return false;
         };
         for mark in marks(&pod) {
@@ -70,7 +72,25 @@ impl Store {
         }
         self.pods.remove(&slot);
         self.free.push(slot);
+        if let Some(node) = pod.node {
+            self.leave(&node);
+        }
         true
+    }
+
+    /// A pod left a node.
+    fn leave(&mut self, node: &NodeName) {
+        if let Some(pods) = self.nodes.get_mut(node) {
+            *pods = pods.saturating_sub(1);
+            if *pods == 0 {
+                self.nodes.remove(node);
+            }
+        }
+    }
+
+    /// Whether a pod stands on a node of this name.
+    pub(crate) fn has_node(&self, node: &NodeName) -> bool {
+        self.nodes.contains_key(node)
     }
 
     /// A list begins: what it has is put in; what neither it nor a change after it has is gone.
@@ -92,11 +112,11 @@ impl Store {
     pub(crate) fn find(&self, by: &By) -> Vec<Pod> {
         let mark = match by {
             By::Uid(uid) => of_uid(uid),
-            By::Container(id) => of_container(id),
+            By::Container { id, .. } => of_container(id),
             By::Name(namespace, name) => of_name(namespace, name),
         };
         self.marked(mark)
-            .map(|(_, pod, _)| pod)
+            .map(|(_, pod)| pod)
             .filter(|pod| bears(pod, by))
             .collect()
     }
@@ -110,18 +130,18 @@ impl Store {
         };
         let marked = self
             .marked(of_owner(controller))
-            .filter(|(_, pod, ready)| *ready && owned(pod));
-        marked.map(|(_, pod, _)| pod.uid).collect()
+            .filter(|(_, pod)| pod.ready && pod.deletion.is_none() && owned(pod));
+        marked.map(|(_, pod)| pod.uid).collect()
     }
 
-    fn marked(&self, mark: u64) -> impl Iterator<Item = (u32, Pod, bool)> {
+    fn marked(&self, mark: u64) -> impl Iterator<Item = (u32, Pod)> {
         let slots = self
             .marks
             .range((mark, 0)..=(mark, u32::MAX))
             .map(|(_, slot)| *slot);
         slots.filter_map(|slot| {
             let entry = self.pods.get(&slot)?;
-            Some((slot, entry.packed.pod()?, entry.ready))
+            Some((slot, entry.packed.pod()?))
         })
     }
 }
@@ -177,8 +197,8 @@ mod tests {
         let name = By::Name(pod.namespace.clone(), pod.name.clone());
         [
             By::Uid(pod.uid.clone()),
-            By::Container(id.clone()),
-            By::Container(short),
+            By::container(id.clone()),
+            By::container(short),
             name,
         ]
     }
@@ -186,7 +206,7 @@ mod tests {
     #[test]
     fn a_pod_is_found_by_each_of_its_marks_and_by_none_after_it_is_gone() {
         let (mut store, pods) = (Store::default(), pods(3));
-        pods.iter().for_each(|pod| store.put(pod.clone(), true));
+        pods.iter().for_each(|pod| store.put(pod.clone()));
         for pod in &pods {
             for by in marks_of(pod) {
                 assert_eq!(store.find(&by), std::slice::from_ref(pod), "{by:?}");
@@ -207,34 +227,51 @@ mod tests {
     #[test]
     fn what_is_new_about_a_pod_takes_the_place_of_the_old() {
         let (mut store, pod) = (Store::default(), pods(1).remove(0));
-        store.put(pod.clone(), false);
+        store.put(pod.clone());
         let mut after = pod.clone();
         after.containers[0].id = "b".repeat(64).parse().unwrap();
-        store.put(after.clone(), true);
-        assert_eq!(store.find(&By::Container(pod.containers[0].id.clone())), []);
+        store.put(after.clone());
+        assert_eq!(store.find(&By::container(pod.containers[0].id.clone())), []);
         assert_eq!(store.find(&By::Uid(pod.uid)), [after]);
         assert_eq!((store.len(), store.marks.len()), (1, 4));
     }
 
     #[test]
     fn ready_pods_are_those_of_the_owner_that_are_ready() {
-        let (mut store, pods) = (Store::default(), pods(3));
-        pods.iter()
-            .enumerate()
-            .for_each(|(n, pod)| store.put(pod.clone(), n != 0));
+        let (mut store, mut pods) = (Store::default(), pods(4));
+        pods[0].ready = false;
+        pods[1].deletion = Some(drop_core::pod::Deletion {
+            at: pods[1].created,
+            grace_seconds: 1,
+        });
+        pods.iter().for_each(|pod| store.put(pod.clone()));
         let owner = &pods[0].controller.as_ref().unwrap().uid;
-        let ready = pods.iter().skip(1).map(|pod| pod.uid.clone()).collect();
+        let ready = pods.iter().skip(2).map(|pod| pod.uid.clone()).collect();
         assert_eq!(store.ready_of(owner), ready);
         assert_eq!(store.ready_of("another"), BTreeSet::new());
     }
 
     #[test]
+    fn a_node_is_known_as_long_as_a_pod_stands_on_it() {
+        let (mut store, pods) = (Store::default(), pods(2));
+        let node = pods[0].node.clone().unwrap();
+        assert!(!store.has_node(&node));
+        for pod in pods.iter().chain(&pods) {
+            store.put(pod.clone());
+        }
+        store.remove(&pods[0].uid);
+        assert!(store.has_node(&node), "the other is still there");
+        store.remove(&pods[1].uid);
+        assert!(!store.has_node(&node));
+    }
+
+    #[test]
     fn a_list_takes_away_what_it_has_not_and_no_change_brought() {
         let (mut store, pods) = (Store::default(), pods(4));
-        pods.iter().take(3).for_each(|pod| store.put(pod.clone(), true));
+        pods.iter().take(3).for_each(|pod| store.put(pod.clone()));
         store.begin_list();
-        store.put(pods[0].clone(), true);
-        store.put(pods[3].clone(), true);
+        store.put(pods[0].clone());
+        store.put(pods[3].clone());
         assert_eq!((store.len(), store.end_list(), store.len()), (4, 2, 2));
         assert_eq!(store.find(&By::Uid(pods[1].uid.clone())), []);
         assert_eq!(store.find(&By::Uid(pods[3].uid.clone())), [pods[3].clone()]);

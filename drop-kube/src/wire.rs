@@ -35,6 +35,7 @@ pub(crate) struct Meta {
     pub(crate) name: Option<String>,
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
+    pub(crate) generation: Option<i64>,
     pub(crate) creation_timestamp: Option<String>,
     pub(crate) deletion_timestamp: Option<String>,
     pub(crate) deletion_grace_period_seconds: Option<i64>,
@@ -157,4 +158,29 @@ pub(crate) struct Requirement {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct WorkloadStatus {
     pub(crate) desired_number_scheduled: Option<i64>,
+}
+
+/// A PodDisruptionBudget, as far as an eviction heeds it.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Budget {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: BudgetSpec,
+    pub(crate) status: BudgetStatus,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct BudgetSpec {
+    pub(crate) selector: Option<LabelSelector>,
+    pub(crate) unhealthy_pod_eviction_policy: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct BudgetStatus {
+    pub(crate) observed_generation: Option<i64>,
+    pub(crate) disruptions_allowed: i64,
+    pub(crate) current_healthy: i64,
+    pub(crate) desired_healthy: i64,
 }

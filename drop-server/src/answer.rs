@@ -26,7 +26,8 @@ const RETRY_SECONDS: &str = "1";
 pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
-        (&Method::GET | &Method::HEAD, "/healthz" | "/readyz") => empty(StatusCode::OK),
+        (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
+        (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, host.readiness().text()),
         (&Method::GET, "/policies") => policies(host),
         (&Method::GET, "/metrics") => metrics(host),
         (&Method::OPTIONS, path) => allow(StatusCode::NO_CONTENT, path),

@@ -12,6 +12,7 @@ use crate::body::Room;
 use crate::keys::KeyFile;
 use crate::metrics::Metrics;
 use crate::policies::{Status, Store};
+use crate::readiness::Readiness;
 
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -29,6 +30,7 @@ pub struct Host {
     policies: Arc<Store>,
     metrics: Arc<Metrics>,
     keys: Option<Arc<KeyFile>>,
+    readiness: Readiness,
     bodies: Room,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -44,6 +46,7 @@ impl Host {
             policies,
             metrics,
             keys: None,
+            readiness: Readiness::default(),
             bodies: Room::default(),
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
@@ -51,18 +54,21 @@ impl Host {
         }
     }
 
-    /// Accepts only events that are signed with one of these keys, and nothing without an envelope.
+    /// Where there are keys, accepts only events that are signed with one of them, and nothing without an envelope.
     #[must_use]
-    pub fn with_keys(self, keys: Arc<KeyFile>) -> Self {
-        Self {
-            keys: Some(keys),
-            ..self
-        }
+    pub fn with_keys(self, keys: Option<Arc<KeyFile>>) -> Self {
+        Self { keys, ..self }
     }
 
     /// The keys that events have to be signed with.
     pub(crate) fn keys(&self) -> Option<&KeyFile> {
         self.keys.as_deref()
+    }
+
+    /// Tells at `/readyz` what this says.
+    #[must_use]
+    pub fn with_readiness(self, readiness: Readiness) -> Self {
+        Self { readiness, ..self }
     }
 
     /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
@@ -104,6 +110,11 @@ impl Host {
     /// What the server counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is told at `/readyz`.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     /// The policies in force.

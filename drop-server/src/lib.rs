@@ -20,6 +20,8 @@ mod memory;
 mod metrics;
 mod offline;
 mod policies;
+mod readiness;
+mod rights;
 mod run;
 mod signals;
 
@@ -30,3 +32,4 @@ pub use journal::JsonLines;
 pub use keys::KeyFile;
 pub use metrics::Metrics;
 pub use policies::{About, Follower, Status, Store};
+pub use readiness::Readiness;

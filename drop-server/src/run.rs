@@ -49,7 +49,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .listen
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
-    let cluster = crate::cluster::start(&options, &policies)
+    let cluster = crate::cluster::start(&options)
         .await
         .map_err(Failure::Configuration)?;
     let listener = TcpListener::bind(address)
@@ -60,27 +60,19 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
     let (lines, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;
-    let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
-    let following = tokio::spawn(follower.follow(Arc::clone(&store)));
-    let host = Host::new(
-        engine(Arc::clone(&cluster.api), cluster.journal(lines)),
-        store,
-        metrics,
-    );
-    let following_keys = keys.clone().map(|keys| tokio::spawn(keys.follow()));
-    let host = Arc::new(match keys {
-        Some(keys) => host.with_keys(keys),
-        None => host,
-    });
+    let journal = cluster.journal(lines);
+    let store = Arc::new(Store::prepared(policies, Arc::clone(&metrics), cluster.prepare));
+    let following = tokio::spawn(follow(follower, Arc::clone(&store), keys.clone()));
+    let host = Host::new(engine(cluster.api, journal), store, metrics);
+    let host = Arc::new(host.with_readiness(cluster.readiness).with_keys(keys));
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits hold for this process alone");
     let aborted = tokio::select! {
-        () = until_drained(listener, Arc::clone(&host), cluster.gone.clone(), &stop) => false,
+        () = until_drained(listener, Arc::clone(&host), cluster.gone, &stop) => false,
         () = stop.abort.cancelled() => true,
     };
     following.abort();
-    following_keys.inspect(tokio::task::JoinHandle::abort);
-    drop((host, cluster));
+    drop(host);
     if aborted {
         return Err(Failure::Running(anyhow!(
             "ended at once by a second signal; alerts in flight are unfinished"
@@ -93,6 +85,16 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         },
         () = stop.abort.cancelled() => Err(Failure::Running(anyhow!("ended at once by a second signal; records were left unwritten"))),
     }
+}
+
+/// Follows the files of the policies, and that of the keys. Never returns.
+async fn follow(policies: Follower, store: Arc<Store>, keys: Option<Arc<KeyFile>>) {
+    let keys = async {
+        if let Some(keys) = keys {
+            keys.follow().await;
+        }
+    };
+    tokio::join!(policies.follow(store), keys);
 }
 
 /// An engine whose memory is this process's own.

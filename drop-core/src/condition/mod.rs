@@ -157,7 +157,7 @@ impl Condition {
     /// The facts beyond the pod itself that it may read.
     #[must_use]
     pub fn wants(&self) -> Wants {
-        self.0.wants
+        self.0.wants.clone()
     }
 
     /// The only values of `alert.rule` under which it can be true; none: it can be true under any.

@@ -26,6 +26,7 @@ use crate::plan::{Plan, plan};
 use crate::policy::{Mode, Policies};
 use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
 use crate::record::{Decided, Record, nanos};
+use crate::target::{Sought, seek};
 
 /// How long one act's changes may take together. Longer than an API server under load needs, and short enough that
 /// the sender, who waits 30 s and more, still gets an answer.
@@ -137,17 +138,18 @@ impl Engine {
         if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
             return skipped(&verdict);
         }
-        let sought = crate::target::seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
+        let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
+        delivery.record.way = way;
         delivery.record.times.found = Some(self.elapsed(delivery.started));
         let pod = match sought {
-            crate::target::Sought::Found(pod) => *pod,
-            crate::target::Sought::Nothing(verdict) => return skipped(&verdict),
-            crate::target::Sought::Failed(error) => {
+            Sought::Found(pod) => *pod,
+            Sought::Nothing(verdict) => return skipped(&verdict),
+            Sought::Failed(error) => {
                 return failed(format!("the pod could not be read: {error}"), true);
             }
         };
         delivery.record.target = Some(Target::of(&pod));
-        let wants = delivery.plan.wants();
+        let wants = delivery.plan.wants(&pod);
         let facts = if wants == Wants::default() {
             Facts::of(pod)
         } else {

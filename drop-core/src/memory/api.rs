@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use falco_event::NodeName;
 
 use super::Cluster;
 use super::agenda::Task;
@@ -13,17 +14,19 @@ use super::pods::Object;
 use super::world::World;
 use crate::facts::{Facts, Known, Siblings, Wants};
 use crate::pod::{Owner, Pod};
-use crate::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use crate::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target, Way};
 
 #[async_trait]
 impl PodApi for Cluster {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
         let mut world = self.lock();
-        match world.faults.take(Call::Find).map(|fault| fault.of_read()) {
-            None => Ok(world.find(by)),
-            Some(ApiError::NotFound) => Ok(Vec::new()),
-            Some(error) => Err(error),
-        }
+        let pods = match world.faults.take(Call::Find).map(|fault| fault.of_read()) {
+            None => world.find(by),
+            Some(ApiError::NotFound) => Vec::new(),
+            Some(error) => return Err(error),
+        };
+        let way = Way::Index;
+        Ok(Found { pods, way })
     }
 
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
@@ -33,11 +36,18 @@ impl PodApi for Cluster {
         });
         let owner = world.fact(wants.owner, Call::Owner, |world| world.top_owner(&pod));
         let siblings = world.fact(wants.siblings, Call::Siblings, |world| world.siblings(&pod));
+        let budgets = world.fact(wants.budgets, Call::Budgets, |world| world.budgets_about(&pod));
+        let host_is_node = match wants.host {
+            Some(host) => Known::Is(world.has_node(&host)),
+            None => Known::NotAsked,
+        };
         Facts {
             pod,
             namespace,
             owner,
             siblings,
+            budgets,
+            host_is_node,
         }
     }
 
@@ -80,7 +90,7 @@ impl World {
         match by {
             By::Uid(uid) => self.pods.by_uid(uid).map(shown).into_iter().collect(),
             By::Name(namespace, name) => self.pods.get(namespace, name).map(shown).into_iter().collect(),
-            By::Container(id) => {
+            By::Container { id, .. } => {
                 let has = |object: &&Object| object.shown.pod.containers.iter().any(|c| c.id.matches(id));
                 self.pods.iter().filter(has).map(shown).collect()
             }
@@ -128,6 +138,12 @@ impl World {
             .workload_of(pod)
             .map_or(0, |workload| workload.desired(self.nodes.len()));
         Some(Siblings { desired, ready })
+    }
+
+    /// A node is known that was added, or on which a pod stands.
+    fn has_node(&self, name: &NodeName) -> bool {
+        let stands = |object: &Object| object.shown.pod.node.as_ref() == Some(name);
+        self.nodes.contains(name) || self.pods.iter().any(stands)
     }
 
     fn presence(&self, target: &Target) -> Presence {

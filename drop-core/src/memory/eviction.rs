@@ -10,6 +10,7 @@ use super::history::{Actor, Happened};
 use super::pods::Object;
 use super::selects;
 use super::world::World;
+use crate::facts;
 use crate::pod::{Phase, Pod};
 use crate::ports::ApiError;
 
@@ -63,7 +64,8 @@ impl World {
         self.healthy(state).saturating_sub(state.budget.min_available)
     }
 
-    fn healthy(&self, state: &BudgetState) -> u32 {
+    /// How many of its pods are ready and not about to go.
+    pub(super) fn healthy(&self, state: &BudgetState) -> u32 {
         let pods = self.pods.of_namespace(&state.budget.namespace);
         let healthy = pods
             .filter(|object| object.is_available() && state.is_about(&object.shown.pod))
@@ -107,7 +109,7 @@ impl World {
             ));
         }
         // A pod that is not ready takes nothing from a budget that is kept.
-        if !object.shown.ready && self.is_kept(state) {
+        if !object.shown.pod.ready && self.is_kept(state) {
             return Ok(None);
         }
         if self.disruptions_allowed(state) == 0 {
@@ -121,6 +123,18 @@ impl World {
             state.disrupted.insert(name.clone(), now);
         }
         Ok(Some(key.1))
+    }
+
+    /// The budgets about a pod, as their status has them.
+    pub(super) fn budgets_about(&self, pod: &Pod) -> Vec<facts::Budget> {
+        let about = self.budgets.values().filter(|state| state.is_about(pod));
+        about
+            .map(|state| facts::Budget {
+                name: state.budget.name.clone(),
+                disruptions_allowed: self.disruptions_allowed(state),
+                spares_ready_only: self.is_kept(state),
+            })
+            .collect()
     }
 
     fn is_kept(&self, state: &BudgetState) -> bool {

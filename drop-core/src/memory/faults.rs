@@ -16,6 +16,8 @@ pub enum Call {
     Owner,
     /// Reading the siblings, for [`facts`](crate::ports::PodApi::facts).
     Siblings,
+    /// Reading the disruption budgets, for [`facts`](crate::ports::PodApi::facts).
+    Budgets,
     /// [`Change::Delete`].
     Delete,
     /// [`Change::Evict`].
@@ -28,11 +30,12 @@ pub enum Call {
 
 impl Call {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Find,
         Self::Namespace,
         Self::Owner,
         Self::Siblings,
+        Self::Budgets,
         Self::Delete,
         Self::Evict,
         Self::Patch,

@@ -30,7 +30,7 @@ impl World {
     fn expendable(&self, key: &Key, workload: &Controlled) -> Vec<PodUid> {
         let owned = self.owned(key, workload);
         let mut active: Vec<&Object> = owned.filter(|object| object.is_active()).collect();
-        active.sort_by_key(|object| (object.shown.ready, Reverse(object.shown.pod.created)));
+        active.sort_by_key(|object| (object.shown.pod.ready, Reverse(object.shown.pod.created)));
         active
             .into_iter()
             .map(|object| object.shown.pod.uid.clone())

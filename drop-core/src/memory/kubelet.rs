@@ -170,11 +170,10 @@ impl Object {
     /// Brings the shown status up to what is true; whether that changed it.
     fn show_truth(&mut self) -> bool {
         let (pod, truth) = (&mut self.shown.pod, &self.truth);
-        let same =
-            pod.phase == truth.phase && pod.containers == truth.containers && self.shown.ready == truth.ready;
+        let same = pod.phase == truth.phase && pod.containers == truth.containers && pod.ready == truth.ready;
         pod.phase = truth.phase;
         pod.containers.clone_from(&truth.containers);
-        self.shown.ready = truth.ready;
+        pod.ready = truth.ready;
         !same
     }
 }

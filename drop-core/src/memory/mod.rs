@@ -65,7 +65,7 @@ pub use history::{Actor, Entry, Happened};
 pub use host::Records;
 pub use kind::{Kind, Stop};
 pub use pods::PodObject;
-pub use view::Controller;
+pub use view::{BudgetStatus, Controller};
 pub use workload::Workload;
 pub use world::Delays;
 

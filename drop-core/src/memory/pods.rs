@@ -15,8 +15,6 @@ use crate::ports::{ApiError, Target};
 pub struct PodObject {
     /// What the engine reads of it.
     pub pod: Pod,
-    /// The condition `Ready` of its status.
-    pub ready: bool,
     /// `metadata.finalizers`.
     pub finalizers: BTreeSet<String>,
     /// The revision of its last change, like `metadata.resourceVersion`.
@@ -53,7 +51,7 @@ impl Object {
 
     /// Able to serve, as far as its status tells. A terminating pod is not, whatever its status still says.
     pub(super) fn is_available(&self) -> bool {
-        self.shown.ready && self.shown.pod.deletion.is_none()
+        self.shown.pod.ready && self.shown.pod.deletion.is_none()
     }
 
     pub(super) fn is_owned_by(&self, uid: &str) -> bool {

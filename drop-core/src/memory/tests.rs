@@ -15,7 +15,7 @@ use futures_executor::block_on;
 
 use super::{Cluster, Kind, Workload};
 use crate::pod::Pod;
-use crate::ports::{ApplyError, Change, PodApi, Presence, Target};
+use crate::ports::{ApplyError, Change, Found, PodApi, Presence, Target, Way};
 
 fn cluster() -> Cluster {
     Cluster::new("2026-03-01T12:00:00.25Z".parse().unwrap())
@@ -59,6 +59,11 @@ fn delete(cluster: &Cluster, pod: &Pod, grace_period_seconds: u32) -> Result<(),
 
 fn presence(cluster: &Cluster, pod: &Pod) -> Presence {
     block_on(cluster.presence(&Target::of(pod))).unwrap()
+}
+
+fn found(pods: Vec<Pod>) -> Found {
+    let way = Way::Index;
+    Found { pods, way }
 }
 
 fn label(key: &str, value: Option<&str>) -> Change {

@@ -6,7 +6,7 @@ use falco_event::{Namespace, NodeName, PodName, PodUid};
 
 use super::cluster::Cluster;
 use super::controller::{Controlled, Key};
-use super::eviction::Budget;
+use super::eviction::{Budget, BudgetState};
 use super::history::{Actor, Entry};
 use super::kind::Kind;
 use super::pods::PodObject;
@@ -27,6 +27,18 @@ pub struct Controller {
     pub replicas: u32,
     /// The labels that it selects its pods by.
     pub selector: BTreeMap<String, String>,
+}
+
+/// A disruption budget with its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetStatus {
+    /// The budget.
+    pub budget: Budget,
+    /// `status.currentHealthy`: how many of its pods are ready.
+    pub healthy: u32,
+    /// `status.disruptionsAllowed`: how many pods it lets go now.
+    pub disruptions_allowed: u32,
 }
 
 /// What is in it.
@@ -116,15 +128,16 @@ impl Cluster {
         self.lock().nodes.iter().cloned().collect()
     }
 
-    /// The disruption budgets, each with how many pods it lets go now.
+    /// The disruption budgets.
     #[must_use]
-    pub fn budgets(&self) -> Vec<(Budget, u32)> {
+    pub fn budgets(&self) -> Vec<BudgetStatus> {
         let world = self.lock();
-        world
-            .budgets
-            .values()
-            .map(|state| (state.budget.clone(), world.disruptions_allowed(state)))
-            .collect()
+        let status = |state: &BudgetState| BudgetStatus {
+            budget: state.budget.clone(),
+            healthy: world.healthy(state),
+            disruptions_allowed: world.disruptions_allowed(state),
+        };
+        world.budgets.values().map(status).collect()
     }
 
     /// The revision of the last change, 0 if there was none.

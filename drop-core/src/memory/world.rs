@@ -209,6 +209,7 @@ impl World {
             created: shifted(self.now, 0),
             deletion: None,
             phase: Phase::Pending,
+            ready: false,
             node,
             containers: Vec::new(),
             labels: made.labels,
@@ -221,7 +222,6 @@ impl World {
         let finalizers = template.finalizers.iter().cloned().collect();
         let shown = PodObject {
             pod,
-            ready: false,
             finalizers,
             revision: 0,
             grace_seconds: template.grace_seconds,

@@ -72,6 +72,16 @@ pub struct Response {
     pub actions: Vec<Step>,
 }
 
+impl Response {
+    /// Whether a disruption budget can stop it: it evicts, and does not delete where that is refused.
+    #[must_use]
+    pub fn heeds_budgets(&self) -> bool {
+        let any = |is: fn(&Action) -> bool| self.actions.iter().any(|step| is(&step.action));
+        any(|action| matches!(action, Action::Evict { .. }))
+            && !any(|action| matches!(action, Action::Delete { .. }))
+    }
+}
+
 /// One action and what its failure means for those after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,42 +2,52 @@
 
 use std::collections::BTreeSet;
 
-use super::stage::{LONG, NAME, Stage, delete, equal, failed};
+use falco_event::NodeName;
+
+use super::stage::{LONG, NAME, Stage, delete, equal, failed, name};
 use super::{Ran, Stopped};
-use crate::facts::{Facts, Known, Wants};
+use crate::facts::{self, Facts, Known, Wants};
+use crate::memory::{Budget, Workload};
 use crate::pod::Pod;
 
-const NOTHING: Wants = Wants {
-    namespace: false,
-    owner: false,
-    siblings: false,
-};
-const NAMESPACE: Wants = Wants {
-    namespace: true,
-    ..NOTHING
-};
-const OWNER: Wants = Wants {
-    owner: true,
-    ..NOTHING
-};
-const SIBLINGS: Wants = Wants {
-    siblings: true,
-    ..NOTHING
-};
+/// Nothing but this.
+fn only(want: impl FnOnce(&mut Wants)) -> Wants {
+    let mut wants = Wants::default();
+    want(&mut wants);
+    wants
+}
+
+fn namespace() -> Wants {
+    only(|wants| wants.namespace = true)
+}
+
+fn owner() -> Wants {
+    only(|wants| wants.owner = true)
+}
+
+fn siblings() -> Wants {
+    only(|wants| wants.siblings = true)
+}
 
 pub(super) async fn what_is_not_asked_is_not_answered(stage: &Stage<'_>) -> Ran {
     let pod = stage.run_one(stage.deployment()?).await?;
-    let facts = stage.fixture.api().facts(pod.clone(), NOTHING).await;
+    let facts = stage.fixture.api().facts(pod.clone(), Wants::default()).await;
     equal("all facts", &facts, &Facts::of(pod.clone()))?;
-    let facts = stage.fixture.api().facts(pod, NAMESPACE).await;
+    let facts = stage.fixture.api().facts(pod, namespace()).await;
     equal("the owner", &facts.owner, &Known::NotAsked)?;
-    equal("the siblings", &facts.siblings, &Known::NotAsked)
+    equal("the siblings", &facts.siblings, &Known::NotAsked)?;
+    equal("the budgets", &facts.budgets, &Known::NotAsked)?;
+    equal(
+        "whether the host is a node",
+        &facts.host_is_node,
+        &Known::NotAsked,
+    )
 }
 
 pub(super) async fn a_namespace_has_its_labels(stage: &Stage<'_>) -> Ran {
     let pod = stage.run_one(stage.bare()?).await?;
     let told = |facts: &Facts| facts.namespace.value().is_some();
-    let facts = stage.until_facts(&pod, NAMESPACE, told).await?;
+    let facts = stage.until_facts(&pod, namespace(), told).await?;
     let labels = facts.namespace.value().cloned().unwrap_or_default();
     equal(
         "its own label",
@@ -51,7 +61,7 @@ pub(super) async fn a_namespace_has_its_labels(stage: &Stage<'_>) -> Ran {
 /// The kind of the pod's controller, and kind and name of the owner at the top.
 async fn owners(stage: &Stage<'_>, pod: &Pod) -> Result<(String, String, String), Stopped> {
     let told = |facts: &Facts| facts.owner.value().is_some();
-    let facts = stage.until_facts(pod, OWNER, told).await?;
+    let facts = stage.until_facts(pod, owner(), told).await?;
     let controller = pod.controller.as_ref().map(|controller| controller.kind.clone());
     match (controller, facts.owner) {
         (Some(controller), Known::Is(Some(top))) => Ok((controller, top.kind, top.name)),
@@ -79,7 +89,7 @@ pub(super) async fn a_stateful_set_is_its_own_top(stage: &Stage<'_>) -> Ran {
 
 pub(super) async fn nothing_owns_a_bare_pod(stage: &Stage<'_>) -> Ran {
     let pod = stage.run_one(stage.bare()?).await?;
-    let facts = stage.fixture.api().facts(pod, OWNER.union(SIBLINGS)).await;
+    let facts = stage.fixture.api().facts(pod, owner().union(siblings())).await;
     equal("the owner", &facts.owner, &Known::Is(None))?;
     equal("the siblings", &facts.siblings, &Known::Is(None))
 }
@@ -91,7 +101,7 @@ pub(super) async fn siblings_are_the_ready_pods_of_the_owner(stage: &Stage<'_>) 
     let uids: BTreeSet<_> = pods.iter().map(|pod| pod.uid.clone()).collect();
     for pod in &pods {
         stage
-            .until_facts(pod, SIBLINGS, |facts| has(facts, 3, &uids))
+            .until_facts(pod, siblings(), |facts| has(facts, 3, &uids))
             .await?;
     }
     Ok(())
@@ -107,10 +117,10 @@ pub(super) async fn a_terminating_pod_is_no_ready_sibling(stage: &Stage<'_>) -> 
     stage.make(goes, &delete(LONG)).await?;
     let left = BTreeSet::from([stays.uid.clone()]);
     stage
-        .until_facts(stays, SIBLINGS, |facts| has(facts, 2, &left))
+        .until_facts(stays, siblings(), |facts| has(facts, 2, &left))
         .await?;
     stage
-        .until_facts(goes, SIBLINGS, |facts| has(facts, 2, &left))
+        .until_facts(goes, siblings(), |facts| has(facts, 2, &left))
         .await
         .map(|_| ())
 }
@@ -118,4 +128,73 @@ pub(super) async fn a_terminating_pod_is_no_ready_sibling(stage: &Stage<'_>) -> 
 fn has(facts: &Facts, desired: u32, ready: &BTreeSet<falco_event::PodUid>) -> bool {
     let siblings = facts.siblings.value().and_then(Option::as_ref);
     siblings.is_some_and(|siblings| siblings.desired == desired && siblings.ready == *ready)
+}
+
+/// A budget about the pods with this label `app`, or about all.
+fn budget(stage: &Stage<'_>, called: &str, app: Option<&str>, min_available: u32) -> Budget {
+    let labels = app.map(|app| ("app".to_owned(), app.to_owned()));
+    Budget {
+        namespace: stage.namespace.clone(),
+        name: called.to_owned(),
+        selector: labels.into_iter().collect(),
+        min_available,
+    }
+}
+
+async fn tells_budgets(stage: &Stage<'_>, pod: &Pod, expected: &[facts::Budget]) -> Ran {
+    let are = |facts: &Facts| facts.budgets.value().is_some_and(|budgets| budgets == expected);
+    let wants = only(|wants| wants.budgets = true);
+    stage.until_facts(pod, wants, are).await.map(|_| ())
+}
+
+fn told(name: &str, disruptions_allowed: u32) -> facts::Budget {
+    facts::Budget {
+        name: name.to_owned(),
+        disruptions_allowed,
+        spares_ready_only: true,
+    }
+}
+
+pub(super) async fn the_budgets_about_a_pod_are_told(stage: &Stage<'_>) -> Ran {
+    let other = Workload::pod(stage.namespace.clone(), name("other")?).label("app", "other");
+    let pods = stage.run(stage.deployment()?.replicas(2)).await?;
+    for pod in &pods {
+        tells_budgets(stage, pod, &[]).await?;
+    }
+    stage.fixture.create(other).await;
+    stage
+        .fixture
+        .budget(budget(stage, "other", Some("other"), 1))
+        .await;
+    stage.fixture.budget(budget(stage, "web", Some(NAME), 1)).await;
+    for pod in &pods {
+        tells_budgets(stage, pod, &[told("web", 1)]).await?;
+    }
+    stage.fixture.budget(budget(stage, "all", None, 3)).await;
+    for pod in &pods {
+        tells_budgets(stage, pod, &[told("all", 0), told("web", 1)]).await?;
+    }
+    Ok(())
+}
+
+/// An implementation that cannot tell says so; it never says what is not so.
+pub(super) async fn a_node_is_known_by_its_pods(stage: &Stage<'_>) -> Ran {
+    let pod = stage.run_one(stage.bare()?).await?;
+    let ask = async |host: &str| {
+        let host = NodeName::try_from(host).or_else(|error| failed(error.to_string()))?;
+        let wants = only(|wants| wants.host = Some(host));
+        Ok(stage.fixture.api().facts(pod.clone(), wants).await.host_is_node)
+    };
+    let Some(node) = &pod.node else {
+        return failed("a running pod has no node");
+    };
+    let told = ask(node.as_str()).await?;
+    equal("whether its node is none", &(told == Known::Is(false)), &false)?;
+    let told = ask("no-node-has-this-name").await?;
+    equal(
+        "whether another name is a node's",
+        &(told == Known::Is(true)),
+        &false,
+    )?;
+    equal("whether it was asked", &(told == Known::NotAsked), &false)
 }

@@ -123,8 +123,10 @@ pub(super) async fn a_fact_that_cannot_be_read_is_unknown(stage: &Stage<'_>) -> 
         namespace: true,
         owner: true,
         siblings: true,
+        budgets: true,
+        host: None,
     };
-    for call in [Call::Namespace, Call::Owner, Call::Siblings] {
+    for call in [Call::Namespace, Call::Owner, Call::Siblings, Call::Budgets] {
         if !stage
             .fixture
             .fail(
@@ -135,12 +137,13 @@ pub(super) async fn a_fact_that_cannot_be_read_is_unknown(stage: &Stage<'_>) -> 
         {
             return Err(CANNOT);
         }
-        let facts = stage.fixture.api().facts(pod.clone(), wants).await;
+        let facts = stage.fixture.api().facts(pod.clone(), wants.clone()).await;
         stage.fixture.heal().await;
         let unknown = match call {
             Call::Namespace => matches!(facts.namespace, Known::Unknown(_)),
             Call::Owner => matches!(facts.owner, Known::Unknown(_)),
             Call::Siblings => matches!(facts.siblings, Known::Unknown(_)),
+            Call::Budgets => matches!(facts.budgets, Known::Unknown(_)),
             Call::Find | Call::Delete | Call::Evict | Call::Patch | Call::Presence => false,
         };
         equal(&format!("whether {call:?} is unknown"), &unknown, &true)?;

@@ -1,6 +1,6 @@
 //! How pods are found.
 
-use falco_event::{ContainerId, Namespace};
+use falco_event::{ContainerId, Namespace, NodeName};
 
 use super::stage::{LONG, NAME, Stage, delete, equal, failed, name, nobody};
 use super::{Ran, Stopped};
@@ -44,14 +44,14 @@ pub(super) async fn a_pod_is_found_by_its_uid(stage: &Stage<'_>) -> Ran {
 pub(super) async fn a_pod_is_found_by_its_container(stage: &Stage<'_>) -> Ran {
     let pods = stage.run(stage.deployment()?.replicas(2)).await?;
     for pod in &pods {
-        finds(stage, &By::Container(container(pod)?), pod).await?;
+        finds(stage, &By::container(container(pod)?), pod).await?;
     }
     Ok(())
 }
 
 pub(super) async fn a_pod_is_found_by_twelve_digits_of_its_container(stage: &Stage<'_>) -> Ran {
     let pod = stage.run_one(stage.bare()?).await?;
-    finds(stage, &By::Container(short(&container(&pod)?)?), &pod)
+    finds(stage, &By::container(short(&container(&pod)?)?), &pod)
         .await
         .map(|_| ())
 }
@@ -73,15 +73,25 @@ pub(super) async fn a_pod_is_found_by_a_previous_container(stage: &Stage<'_>) ->
         .until_found(&By::Uid(pod.uid.clone()), "both instances", both)
         .await?;
     for id in pod.containers.iter().map(|container| container.id.clone()) {
-        finds(stage, &By::Container(id), &pod).await?;
+        finds(stage, &By::container(id), &pod).await?;
     }
-    let found = finds(stage, &By::Container(short(&before)?), &pod).await?;
+    let found = finds(stage, &By::container(short(&before)?), &pod).await?;
     let ended = found
         .containers
         .iter()
         .find(|container| container.id == before)
         .map(|c| c.ended.is_some());
     equal("whether the previous instance has its end", &ended, &Some(true))
+}
+
+pub(super) async fn a_node_that_is_not_its_own_does_not_hide_a_pod(stage: &Stage<'_>) -> Ran {
+    let pod = stage.run_one(stage.bare()?).await?;
+    let other = NodeName::try_from("no-node-has-this-name").or_else(|error| failed(error.to_string()))?;
+    for on in [pod.node.clone(), Some(other)] {
+        let id = container(&pod)?;
+        finds(stage, &By::Container { id, on }, &pod).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn a_pod_is_found_with_what_is_read_of_it(stage: &Stage<'_>) -> Ran {
@@ -104,6 +114,7 @@ pub(super) async fn a_pod_is_found_with_what_is_read_of_it(stage: &Stage<'_>) ->
     let note = found.annotations.get("example.org/note").map(String::as_str);
     equal("annotation `example.org/note`", &note, &Some("two words"))?;
     equal("its phase", &found.phase, &Phase::Running)?;
+    equal("whether it is ready", &found.ready, &pod.ready)?;
     equal("its node", &found.node, &pod.node)?;
     equal("whether it has a node", &found.node.is_some(), &true)?;
     equal("its creation", &found.created, &pod.created)?;
@@ -127,7 +138,7 @@ pub(super) async fn nothing_is_found_by_an_unknown_mark(stage: &Stage<'_>) -> Ra
     let id = ContainerId::try_from("000000000000").or_else(|error| failed(error.to_string()))?;
     let elsewhere = Namespace::try_from("conformance-nowhere").or_else(|error| failed(error.to_string()))?;
     for by in [
-        By::Container(id),
+        By::container(id),
         By::Uid(nobody()?),
         By::Name(pod.namespace.clone(), name("nobody")?),
         By::Name(elsewhere, pod.name.clone()),
@@ -145,7 +156,7 @@ pub(super) async fn a_terminating_pod_is_found(stage: &Stage<'_>) -> Ran {
     let pod = stage.terminating().await?;
     let id = container(&pod)?;
     for by in [
-        By::Container(id),
+        By::container(id),
         By::Uid(pod.uid.clone()),
         By::Name(pod.namespace.clone(), pod.name.clone()),
     ] {
@@ -167,7 +178,7 @@ pub(super) async fn a_pod_that_is_gone_is_not_found(stage: &Stage<'_>) -> Ran {
     stage.make(&pod, &delete(1)).await?;
     stage.until_gone(&pod).await?;
     for by in [
-        By::Container(container(&pod)?),
+        By::container(container(&pod)?),
         By::Uid(pod.uid.clone()),
         By::Name(pod.namespace.clone(), pod.name.clone()),
     ] {

@@ -163,7 +163,8 @@ impl<'a> Stage<'a> {
 
     pub(super) async fn find(&self, by: &By) -> Result<Vec<Pod>, Stopped> {
         let found = self.fixture.api().find(by).await;
-        found.or_else(|error| failed(format!("finding by {by:?} failed: {error}")))
+        let found = found.or_else(|error| failed(format!("finding by {by:?} failed: {error}")))?;
+        Ok(found.pods)
     }
 
     pub(super) async fn presence(&self, pod: &Pod) -> Result<Presence, Stopped> {
@@ -241,13 +242,13 @@ impl<'a> Stage<'a> {
         wants: Wants,
         are: impl Fn(&Facts) -> bool + Send + Sync,
     ) -> Result<Facts, Stopped> {
-        let mut facts = self.fixture.api().facts(pod.clone(), wants).await;
+        let mut facts = self.fixture.api().facts(pod.clone(), wants.clone()).await;
         for _ in 0..PATIENCE {
             if are(&facts) {
                 return Ok(facts);
             }
             self.fixture.wait().await;
-            facts = self.fixture.api().facts(pod.clone(), wants).await;
+            facts = self.fixture.api().facts(pod.clone(), wants.clone()).await;
         }
         failed(format!("facts stay {facts:?}"))
     }

@@ -10,7 +10,7 @@ use super::*;
 use crate::facts::{Facts, Known, Wants};
 use crate::memory::{Budget, Call, Cluster, Delays, Fault, Stop, Workload};
 use crate::pod::Pod;
-use crate::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use crate::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 
 fn cluster() -> Cluster {
     Cluster::new("2026-03-01T12:00:00.25Z".parse().unwrap())
@@ -91,20 +91,20 @@ struct Wrong(Cluster, Mistake);
 
 #[async_trait]
 impl PodApi for Wrong {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
         let mut found = self.0.find(by).await?;
         if self.1 == Mistake::HidesTerminating {
-            found.retain(|pod| pod.deletion.is_none());
+            found.pods.retain(|pod| pod.deletion.is_none());
         }
-        let short = matches!(by, By::Container(id) if id.as_str().len() == 12);
+        let short = matches!(by, By::Container { id, .. } if id.as_str().len() == 12);
         if self.1 == Mistake::WantsAllDigits && short {
-            found.clear();
+            found.pods.clear();
         }
         Ok(found)
     }
 
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
-        let mut facts = self.0.facts(pod, wants).await;
+        let mut facts = self.0.facts(pod, wants.clone()).await;
         if self.1 == Mistake::GuessesFacts && matches!(facts.owner, Known::Unknown(_)) {
             facts.owner = Known::Is(None);
         }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use drop_core::Outcome;
 use drop_core::guard::Guard;
+use drop_core::identity::{Clue, Fit};
 use drop_core::memory::Workload;
+use drop_core::pod::Pod;
 use futures_executor::block_on;
 use serde_json::json;
 
@@ -190,4 +192,72 @@ fn mirror_pods_and_finished_pods_are_left_alone() {
         (Guard::Finished, false)
     );
     assert_eq!(world.touched(), 0);
+}
+
+/// Two nodes, with a pod on the first.
+fn on_two_nodes() -> (World, Pod) {
+    let world = World::new();
+    world.cluster.add_node("node-2".parse().unwrap());
+    let pod = world.pod();
+    assert_eq!(pod.node, Some("node-1".parse().unwrap()));
+    (world, pod)
+}
+
+#[test]
+fn a_host_that_is_another_node_contradicts() {
+    for (host, fit, acts) in [
+        ("node-1", Fit::Agrees, true),
+        ("node-2", Fit::Contradicts, false),
+        ("falco-x2x9k", Fit::CannotTell, true),
+        ("node-2.example.org", Fit::CannotTell, true),
+    ] {
+        let (world, pod) = on_two_nodes();
+        let fields = json!({
+            "k8s.ns.name": pod.namespace, "k8s.pod.name": pod.name, "evt.hostname": host,
+            "container.id": pod.containers[0].id.to_string().get(..12),
+        });
+        let decided = world.handle(&policies(SHELL), &world.alert_with(|f| *f = fields));
+        assert_eq!(
+            decided.identity.as_ref().unwrap().fit(Clue::Node),
+            Some(fit),
+            "{host}"
+        );
+        if acts {
+            assert_eq!(decided.outcome, Outcome::Acted { certain: true }, "{host}");
+        } else {
+            assert_eq!(skipped(&decided.outcome), (Guard::Identity, false), "{host}");
+        }
+        let asked = host != "node-1";
+        assert_eq!(
+            decided.facts.unwrap().host_is_node.is_not_asked(),
+            !asked,
+            "{host}"
+        );
+    }
+}
+
+/// A plugin's event comes from wherever the plugin runs.
+#[test]
+fn the_host_of_an_alert_that_is_no_system_call_says_nothing() {
+    let (world, pod) = on_two_nodes();
+    let mut alert: serde_json::Value = serde_json::from_slice(world.alert(&pod).as_bytes()).unwrap();
+    alert["source"] = json!("k8s_audit");
+    alert["hostname"] = json!("node-2");
+    let alert = falco_event::Alert::from_slice(alert.to_string().as_bytes()).unwrap();
+    let decided = world.handle(&policies(SHELL), &alert);
+    assert_eq!(decided.identity.unwrap().fit(Clue::Node), None);
+    assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+}
+
+/// Without a node of its own the pod contradicts no host.
+#[test]
+fn a_pod_that_no_node_has_taken_contradicts_no_host() {
+    let world = World::new();
+    world
+        .cluster
+        .add_workload(Workload::pod(namespace("default"), name("waiting")).unschedulable());
+    world.cluster.advance(Duration::from_secs(60));
+    let fields = json!({ "k8s.ns.name": "default", "k8s.pod.name": "waiting", "evt.hostname": "node-1" });
+    let decided = world.handle(&policies(SHELL), &world.alert_with(|f| *f = fields));
+    assert_eq!(decided.identity.unwrap().fit(Clue::Node), Some(Fit::CannotTell));
 }

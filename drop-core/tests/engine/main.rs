@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod budgets;
+mod endings;
 mod faults;
 mod identity;
 mod limits;

@@ -9,7 +9,7 @@ use drop_core::memory::{Call, Fault};
 use drop_core::outcome::Ending;
 use drop_core::pod::{Owner, Pod};
 use drop_core::policy::Mode;
-use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 use falco_event::Timestamp;
 
 use crate::world::{SHELL, World, policies};
@@ -273,16 +273,16 @@ struct Claims(drop_core::memory::Cluster);
 
 #[async_trait::async_trait]
 impl PodApi for Claims {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        let mut pods = self.0.find(by).await?;
-        for pod in &mut pods {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
+        let mut found = self.0.find(by).await?;
+        for pod in &mut found.pods {
             pod.controller = Some(Owner {
                 kind: "StatefulSet".to_owned(),
                 name: "ledger".to_owned(),
                 uid: "forged".to_owned(),
             });
         }
-        Ok(pods)
+        Ok(found)
     }
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
         let mut facts = Facts::of(pod);

@@ -12,7 +12,9 @@ use drop_core::memory::Cluster;
 use drop_core::past::{LocalMemory, Past};
 use drop_core::pod::Pod;
 use drop_core::policy::Policies;
-use drop_core::ports::{ApiError, ApplyError, By, Change, Lost, Memory, Mono, PodApi, Presence, Target};
+use drop_core::ports::{
+    ApiError, ApplyError, By, Change, Found, Lost, Memory, Mono, PodApi, Presence, Target,
+};
 use drop_core::record::Decided;
 use drop_core::{Engine, Outcome};
 use falco_event::Alert;
@@ -54,7 +56,7 @@ impl Stalling {
 
 #[async_trait]
 impl PodApi for Stalling {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
         let found = self.cluster.find(by).await;
         self.reach(At::Found);
         found

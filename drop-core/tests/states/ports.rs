@@ -11,7 +11,7 @@ use drop_core::memory::{Actor, Cluster, Happened};
 use drop_core::past::{ActId, LocalMemory, Past};
 use drop_core::pod::Pod;
 use drop_core::ports::{
-    ApiError, ApplyError, By, Change, Clock, Journal, Lost, Memory, Mono, PodApi, Presence, Target,
+    ApiError, ApplyError, By, Change, Clock, Found, Journal, Lost, Memory, Mono, PodApi, Presence, Target,
 };
 use drop_core::record::Record;
 use falco_event::Timestamp;
@@ -36,7 +36,7 @@ pub(crate) struct Api {
 
 #[async_trait]
 impl PodApi for Api {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
         give_way().await;
         let found = self.cluster.find(by).await;
         give_way().await;

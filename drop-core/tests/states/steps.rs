@@ -246,6 +246,7 @@ fn call() -> impl Strategy<Value = (Call, Fault)> {
         Call::Namespace,
         Call::Owner,
         Call::Siblings,
+        Call::Budgets,
         Call::Presence,
     ]);
     prop_oneof![8 => (calls, fault), 1 => missing]

@@ -19,7 +19,7 @@
 //! server.fail_next(Verb::Get, Fault::status(503));
 //! let pod = cluster.pods().remove(0);
 //! let found = pods.find(&By::Name(pod.namespace.clone(), pod.name.clone())).await?;
-//! assert_eq!(found, [pod]);
+//! assert_eq!(found.pods, [pod]);
 //! assert_eq!(server.requests().len(), 2, "the first was answered with 503");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use drop_core::memory::{Cluster, Controller, PodObject};
+use drop_core::memory::{BudgetStatus, Cluster, Controller, PodObject};
 use drop_core::pod::{Container, Owner};
 use falco_event::Timestamp;
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ fn all(cluster: &Cluster, route: &Route) -> Vec<Value> {
             .iter()
             .map(|(name, labels)| namespace(name.as_str(), labels))
             .collect(),
+        "poddisruptionbudgets" => cluster.budgets().iter().map(budget).collect(),
         plural => {
             let of_kind =
                 |controller: &Controller| format!("{}s", controller.this.kind.to_lowercase()) == plural;
@@ -84,7 +85,7 @@ fn all(cluster: &Cluster, route: &Route) -> Vec<Value> {
 /// A pod, as the API shows it.
 pub(super) fn pod(object: &PodObject) -> Value {
     let pod = &object.pod;
-    let ready = if object.ready { "True" } else { "False" };
+    let ready = if pod.ready { "True" } else { "False" };
     json!({
         "kind": "Pod",
         "apiVersion": "v1",
@@ -160,6 +161,21 @@ fn runtime_id(container: &Container) -> String {
 
 fn namespace(name: &str, labels: &BTreeMap<String, String>) -> Value {
     json!({ "kind": "Namespace", "apiVersion": "v1", "metadata": { "name": name, "labels": labels } })
+}
+
+fn budget(state: &BudgetStatus) -> Value {
+    let budget = &state.budget;
+    json!({
+        "kind": "PodDisruptionBudget",
+        "metadata": { "namespace": budget.namespace, "name": budget.name, "generation": 1 },
+        "spec": { "minAvailable": budget.min_available, "selector": { "matchLabels": budget.selector } },
+        "status": {
+            "observedGeneration": 1,
+            "disruptionsAllowed": state.disruptions_allowed,
+            "currentHealthy": state.healthy,
+            "desiredHealthy": budget.min_available,
+        },
+    })
 }
 
 fn controller(controller: &Controller) -> Value {

@@ -121,9 +121,10 @@ async fn works(real: &Real, pods: &KubePods, settings: &Settings, namespace: &Na
     }
     let all = Fixture::pods(real, namespace).await;
     let found = pods
-        .find(&By::Container(all[0].containers[0].id.clone()))
+        .find(&By::container(all[0].containers[0].id.clone()))
         .await
-        .unwrap();
+        .unwrap()
+        .pods;
     let facts = pods
         .facts(
             found[0].clone(),
@@ -131,6 +132,8 @@ async fn works(real: &Real, pods: &KubePods, settings: &Settings, namespace: &Na
                 namespace: true,
                 owner: true,
                 siblings: true,
+                budgets: true,
+                host: None,
             },
         )
         .await;
@@ -156,6 +159,7 @@ async fn works(real: &Real, pods: &KubePods, settings: &Settings, namespace: &Na
             .map(|siblings| siblings.desired),
         Some(2)
     );
+    assert_eq!(facts.budgets, Known::Is(Vec::new()));
     changes(pods, &all).await;
 }
 

@@ -96,7 +96,7 @@ async fn storm(real: &Real) {
         while pods
             .find(&By::Uid(pod.uid.clone()))
             .await
-            .is_ok_and(|found| found.is_empty())
+            .is_ok_and(|found| found.pods.is_empty())
         {
             real.wait().await;
         }

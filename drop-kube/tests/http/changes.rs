@@ -149,7 +149,7 @@ async fn an_eviction_of_a_replaced_pod_spends_no_budget() {
         "00000000-0000-0000-0000-000000000000".parse().unwrap(),
     );
     house.pods.apply(&target, &EVICT, WITHIN).await.unwrap_err();
-    assert_eq!(house.cluster.budgets()[0].1, 1);
+    assert_eq!(house.cluster.budgets()[0].disruptions_allowed, 1);
     assert!(
         !house
             .cluster

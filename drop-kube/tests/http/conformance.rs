@@ -79,7 +79,7 @@ fn verbs(call: Call) -> &'static [Verb] {
     match call {
         Call::Find => &[Verb::Get, Verb::List],
         Call::Namespace | Call::Owner | Call::Presence => &[Verb::Get],
-        Call::Siblings => &[Verb::List],
+        Call::Siblings | Call::Budgets => &[Verb::List],
         Call::Delete => &[Verb::Delete],
         Call::Evict => &[Verb::Evict],
         Call::Patch => &[Verb::Patch],

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use drop_core::facts::{Facts, Known, Siblings, Wants};
-use drop_core::memory::{Kind, Workload};
+use drop_core::facts::{self, Facts, Known, Siblings, Wants};
+use drop_core::memory::{Budget, Kind, Workload};
 use drop_core::pod::{Owner, Pod};
 use drop_core::ports::PodApi;
 use drop_kube::testing::{Fault, Verb};
@@ -12,6 +12,8 @@ const ALL: Wants = Wants {
     namespace: true,
     owner: true,
     siblings: true,
+    budgets: false,
+    host: None,
 };
 
 #[tokio::test]
@@ -211,4 +213,54 @@ async fn a_fact_that_cannot_be_read_is_unknown_with_the_reason() {
     let facts = house.pods.facts(house.pod(), ALL).await;
     assert!(facts.owner.value().is_some());
     assert_eq!(facts.siblings, Known::Unknown(why.into()));
+}
+
+/// `web` may go, `all` (an empty selector) has nothing left, and the third is about others.
+#[tokio::test]
+async fn budgets_are_one_list_of_the_namespace() {
+    let house = House::new().await;
+    let budget = |name: &str, labels: &[(&str, &str)], min_available| {
+        let pairs = labels.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        house.cluster.add_budget(Budget {
+            namespace: shop(),
+            name: name.into(),
+            selector: pairs.collect(),
+            min_available,
+        });
+    };
+    budget("web", &[("app", "web")], 1);
+    budget("all", &[], 2);
+    budget("db", &[("app", "db")], 0);
+    let wants = Wants {
+        budgets: true,
+        ..Wants::default()
+    };
+    let facts = house.pods.facts(house.pod(), wants.clone()).await;
+    let told = |name: &str, disruptions_allowed| facts::Budget {
+        name: name.into(),
+        disruptions_allowed,
+        spares_ready_only: true,
+    };
+    assert_eq!(facts.budgets, Known::Is(vec![told("all", 0), told("web", 1)]));
+    let list = "GET /apis/policy/v1/namespaces/shop/poddisruptionbudgets?limit=500";
+    assert_eq!(house.asked(), [list]);
+    house.server.fail(Verb::List, Fault::status(403));
+    let facts = house.pods.facts(house.pod(), wants).await;
+    let why = "forbidden: the API server answered 403: the fake API server was told to fail";
+    assert_eq!(facts.budgets, Known::Unknown(why.into()));
+}
+
+#[tokio::test]
+async fn without_an_index_nobody_can_tell_whether_a_host_is_a_node_and_nobody_asks() {
+    let house = House::new().await;
+    let wants = Wants {
+        host: Some("node-1".parse().unwrap()),
+        ..Wants::default()
+    };
+    let facts = house.pods.facts(house.pod(), wants).await;
+    assert_eq!(
+        facts.host_is_node,
+        Known::Unknown("no index of pods is kept".into())
+    );
+    assert_eq!(house.asked(), Vec::<String>::new());
 }

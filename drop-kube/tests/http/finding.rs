@@ -4,7 +4,7 @@ use drop_kube::Settings;
 use drop_kube::testing::{Fault, Verb};
 use falco_event::ContainerId;
 
-use crate::{House, shop};
+use crate::{House, listed, read, shop};
 
 #[tokio::test]
 async fn a_name_is_one_get_and_gives_the_whole_pod() {
@@ -14,7 +14,7 @@ async fn a_name_is_one_get_and_gives_the_whole_pod() {
         .pods
         .find(&By::Name(pod.namespace.clone(), pod.name.clone()))
         .await;
-    assert_eq!(found, Ok(vec![pod.clone()]));
+    assert_eq!(found, read(vec![pod.clone()]));
     assert_eq!(
         house.asked(),
         [format!("GET /api/v1/namespaces/shop/pods/{}", pod.name)]
@@ -28,12 +28,12 @@ async fn a_name_that_nothing_has_finds_nothing() {
         .pods
         .find(&By::Name(shop(), "nothing".parse().unwrap()))
         .await;
-    assert_eq!(found, Ok(vec![]));
+    assert_eq!(found, read(vec![]));
     let elsewhere = house
         .pods
         .find(&By::Name("no-such".parse().unwrap(), house.pod().name))
         .await;
-    assert_eq!(elsewhere, Ok(vec![]));
+    assert_eq!(elsewhere, read(vec![]));
 }
 
 /// A load balancer without an API server behind it says 404 too, and that says nothing about the pod.
@@ -63,14 +63,17 @@ async fn a_container_and_a_uid_are_found_by_pages() {
         let id = &pod.containers[0].id;
         let short: ContainerId = id.as_str().get(..12).unwrap().parse().unwrap();
         assert_eq!(
-            house.pods.find(&By::Container(id.clone())).await,
-            Ok(vec![pod.clone()])
+            house.pods.find(&By::container(id.clone())).await,
+            listed(vec![pod.clone()])
         );
         assert_eq!(
-            house.pods.find(&By::Container(short)).await,
-            Ok(vec![pod.clone()])
+            house.pods.find(&By::container(short)).await,
+            listed(vec![pod.clone()])
         );
-        assert_eq!(house.pods.find(&By::Uid(pod.uid.clone())).await, Ok(vec![pod]));
+        assert_eq!(
+            house.pods.find(&By::Uid(pod.uid.clone())).await,
+            listed(vec![pod])
+        );
     }
     let first: Vec<String> = house.asked().into_iter().take(3).collect();
     let page = |go_on| format!("GET /api/v1/pods?limit=2{go_on}");
@@ -87,7 +90,12 @@ async fn the_instance_before_the_last_restart_still_finds_its_pod() {
         .cluster
         .restart_container(&pod.uid, &pod.containers[0].name)
         .unwrap();
-    let found = house.pods.find(&By::Container(before.clone())).await.unwrap();
+    let found = house
+        .pods
+        .find(&By::container(before.clone()))
+        .await
+        .unwrap()
+        .pods;
     assert_eq!(
         (found.len(), &found[0].uid, found[0].containers.len()),
         (1, &pod.uid, 2)
@@ -116,7 +124,7 @@ async fn where_namespaces_are_named_nothing_else_is_listed() {
         .into_iter()
         .find(|pod| pod.namespace.as_str() == "other")
         .unwrap();
-    assert_eq!(house.pods.find(&By::Uid(elsewhere.uid)).await, Ok(vec![]));
+    assert_eq!(house.pods.find(&By::Uid(elsewhere.uid)).await, listed(vec![]));
     let lists = [
         "GET /api/v1/namespaces/shop/pods?limit=500",
         "GET /api/v1/namespaces/bank/pods?limit=500",
@@ -132,13 +140,13 @@ async fn a_storm_of_questions_makes_two_lists() {
         let by = if n % 2 == 0 {
             By::Uid(pod.uid.clone())
         } else {
-            By::Container(pod.containers[0].id.clone())
+            By::container(pod.containers[0].id.clone())
         };
         let pods = house.pods.clone();
         async move { pods.find(&by).await }
     });
     let answers = futures_util::future::join_all(questions).await;
-    assert!(answers.iter().all(|found| *found == Ok(vec![pod.clone()])));
+    assert!(answers.iter().all(|found| *found == listed(vec![pod.clone()])));
     assert!(house.asked().len() <= 2, "{:?}", house.asked());
 }
 
@@ -152,7 +160,7 @@ async fn a_list_that_fails_tells_all_who_wait_for_it_and_the_next_is_tried_anew(
     assert_eq!(one, Err(ApiError::Forbidden(forbidden.into())));
     assert_eq!(two, one);
     house.server.heal();
-    assert_eq!(house.pods.find(&uid).await, Ok(vec![house.pod()]));
+    assert_eq!(house.pods.find(&uid).await, listed(vec![house.pod()]));
 }
 
 /// The continue token of a list is good for minutes only.
@@ -166,7 +174,10 @@ async fn a_list_whose_token_expired_begins_anew_once() {
         .fail_next(Verb::List, Fault::Slow(std::time::Duration::ZERO));
     house.server.fail_next(Verb::List, Fault::status(410));
     let last = house.cluster.pods().pop().unwrap();
-    assert_eq!(house.pods.find(&By::Uid(last.uid.clone())).await, Ok(vec![last]));
+    assert_eq!(
+        house.pods.find(&By::Uid(last.uid.clone())).await,
+        listed(vec![last])
+    );
     let page = |go_on| format!("GET /api/v1/pods?limit=1{go_on}");
     assert_eq!(
         house.asked(),

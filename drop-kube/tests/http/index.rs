@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drop_core::facts::Wants;
+use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
 use drop_core::ports::{ApiError, By, Change, PodApi, Target};
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{Index, KubePods, Settings};
 
-use crate::{House, WITHIN, shop};
+use crate::{House, WITHIN, indexed, listed, read, shop};
 
 /// A house whose adapter has an index, and the task that keeps it.
 struct Watched {
@@ -41,7 +41,13 @@ impl Watched {
 
     /// Asks until the mark finds so many pods.
     async fn until_found(&self, by: &By, wanted: usize) {
-        until(async || self.pods.find(by).await.is_ok_and(|found| found.len() == wanted)).await;
+        until(async || {
+            self.pods
+                .find(by)
+                .await
+                .is_ok_and(|found| found.pods.len() == wanted)
+        })
+        .await;
     }
 
     /// The requests that are not the index's own.
@@ -79,12 +85,12 @@ async fn a_warm_index_finds_by_every_mark_without_a_request() {
     let short = id.as_str().get(..12).unwrap().parse().unwrap();
     let name = By::Name(pod.namespace.clone(), pod.name.clone());
     for by in [
-        By::Container(id),
-        By::Container(short),
+        By::container(id),
+        By::container(short),
         By::Uid(pod.uid.clone()),
         name,
     ] {
-        assert_eq!(watched.pods.find(&by).await, Ok(vec![pod.clone()]), "{by:?}");
+        assert_eq!(watched.pods.find(&by).await, indexed(vec![pod.clone()]), "{by:?}");
     }
     assert_eq!((watched.index.len(), watched.asked()), (2, vec![]));
     watched
@@ -110,13 +116,13 @@ async fn a_name_that_is_taken_over_is_asked_for_though_the_index_knows_it() {
     let set = Workload::stateful_set(shop(), "db".parse().unwrap());
     watched.house.cluster.add_workload(set);
     let by = By::Name(shop(), "db-0".parse().unwrap());
-    let old = watched.pods.find(&by).await.unwrap().remove(0);
+    let old = watched.pods.find(&by).await.unwrap().pods.remove(0);
     watched
         .house
         .cluster
         .delete(&old.namespace, &old.name, Some(&old.uid), Some(0))
         .unwrap();
-    let new = watched.pods.find(&by).await.unwrap().remove(0);
+    let new = watched.pods.find(&by).await.unwrap().pods.remove(0);
     assert_ne!(new.uid, old.uid);
 }
 
@@ -140,11 +146,11 @@ async fn what_a_change_was_sent_to_is_asked_for() {
     assert!(error.maybe_happened);
     let name = By::Name(pod.namespace.clone(), pod.name.clone());
     for by in [
-        By::Container(pod.containers[0].id.clone()),
+        By::container(pod.containers[0].id.clone()),
         By::Uid(pod.uid.clone()),
         name,
     ] {
-        assert_eq!(watched.pods.find(&by).await, Ok(vec![]), "{by:?}");
+        assert_eq!(watched.pods.find(&by).await, read(vec![]), "{by:?}");
     }
 }
 
@@ -159,13 +165,16 @@ async fn what_changes_is_in_the_index_soon_after() {
         .delete(&old.namespace, &old.name, Some(&old.uid), Some(0))
         .unwrap();
     changes.changed().await.unwrap();
-    assert_eq!(watched.pods.find(&By::Uid(old.uid.clone())).await, Ok(vec![]));
+    assert_eq!(
+        watched.pods.find(&By::Uid(old.uid.clone())).await,
+        indexed(vec![])
+    );
     assert_eq!(
         watched
             .pods
-            .find(&By::Container(old.containers[0].id.clone()))
+            .find(&By::container(old.containers[0].id.clone()))
             .await,
-        Ok(vec![])
+        indexed(vec![])
     );
     watched
         .until_found(&By::Uid(watched.house.cluster.pods()[1].uid.clone()), 1)
@@ -176,9 +185,9 @@ async fn what_changes_is_in_the_index_soon_after() {
         .cluster
         .restart_container(&pod.uid, &pod.containers[0].name)
         .unwrap();
-    watched.until_found(&By::Container(after), 1).await;
+    watched.until_found(&By::container(after), 1).await;
     watched
-        .until_found(&By::Container(pod.containers[0].id.clone()), 1)
+        .until_found(&By::container(pod.containers[0].id.clone()), 1)
         .await;
 }
 
@@ -190,11 +199,11 @@ async fn a_cold_index_finds_by_name_and_says_that_it_is_cold() {
     let watched = Watched::over(house, &Settings::default());
     let pod = watched.house.pod();
     let name = By::Name(pod.namespace.clone(), pod.name.clone());
-    assert_eq!(watched.pods.find(&name).await, Ok(vec![pod.clone()]));
+    assert_eq!(watched.pods.find(&name).await, read(vec![pod.clone()]));
     let why = "the index is cold: the first list of pods is not there yet";
     for by in [
         By::Uid(pod.uid.clone()),
-        By::Container(pod.containers[0].id.clone()),
+        By::container(pod.containers[0].id.clone()),
     ] {
         assert_eq!(
             watched.pods.find(&by).await,
@@ -220,7 +229,10 @@ async fn without_the_right_to_watch_pods_are_found_by_shared_lists() {
     })
     .await;
     let pod = watched.house.pod();
-    assert_eq!(watched.pods.find(&By::Uid(pod.uid.clone())).await, Ok(vec![pod]));
+    assert_eq!(
+        watched.pods.find(&By::Uid(pod.uid.clone())).await,
+        listed(vec![pod])
+    );
 }
 
 /// Each end of a watch: broken off, within a line, with a line that is none, expired, refused for a while.
@@ -318,7 +330,7 @@ async fn annotations_that_nobody_asked_for_are_not_kept() {
         .pod(&shop(), &"noted".parse().unwrap())
         .unwrap()
         .uid;
-    let found = watched.pods.find(&By::Uid(uid)).await.unwrap();
+    let found = watched.pods.find(&By::Uid(uid)).await.unwrap().pods;
     assert_eq!(
         found[0].annotations,
         [("kept".to_owned(), "yes".to_owned())].into()
@@ -359,4 +371,26 @@ async fn the_index_ends_with_its_task() {
     let server = Arc::new(&watched.house.server);
     watched.keeping.abort();
     until(async || server.watches() == 0).await;
+}
+
+#[tokio::test]
+async fn a_host_is_a_node_where_a_pod_stands_on_it() {
+    let watched = Watched::warm(Settings::default()).await;
+    let pod = watched.house.pod();
+    let is_node = async |host: &str| {
+        let host = Some(host.parse().unwrap());
+        let wants = Wants {
+            host,
+            ..Wants::default()
+        };
+        watched.pods.facts(pod.clone(), wants).await.host_is_node
+    };
+    assert_eq!(is_node("node-1").await, Known::Is(true));
+    assert_eq!(is_node("falco-x2x9k").await, Known::Is(false));
+    assert_eq!(watched.asked(), Vec::<String>::new());
+    watched.house.server.fail(Verb::Watch, Fault::Hang);
+    watched.house.server.fail(Verb::List, Fault::status(503));
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    assert!(matches!(is_node("node-1").await, Known::Unknown(why) if why.starts_with("the index is cold: ")));
 }

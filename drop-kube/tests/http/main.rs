@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use drop_core::memory::{Cluster, Workload};
 use drop_core::pod::Pod;
-use drop_core::ports::Target;
+use drop_core::ports::{ApiError, Found, Target, Way};
 use drop_kube::testing::{ApiServer, Received};
 use drop_kube::{KubePods, Settings};
 use falco_event::Namespace;
@@ -33,6 +33,23 @@ struct House {
     cluster: Cluster,
     server: ApiServer,
     pods: KubePods,
+}
+
+type Answer = Result<Found, ApiError>;
+
+fn read(pods: Vec<Pod>) -> Answer {
+    let way = Way::Read;
+    Ok(Found { pods, way })
+}
+
+fn listed(pods: Vec<Pod>) -> Answer {
+    let way = Way::List;
+    Ok(Found { pods, way })
+}
+
+fn indexed(pods: Vec<Pod>) -> Answer {
+    let way = Way::Index;
+    Ok(Found { pods, way })
 }
 
 impl House {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::memory::Cluster;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, ApplyError, By, Change, PodApi, Presence, Target};
+use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
@@ -18,7 +18,7 @@ pub(crate) struct Broken;
 
 #[async_trait]
 impl PodApi for Broken {
-    async fn find(&self, _: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, _: &By) -> Result<Found, ApiError> {
         panic!("for the test")
     }
     async fn facts(&self, pod: Pod, _: Wants) -> Facts {
@@ -41,7 +41,7 @@ struct Held {
 
 #[async_trait]
 impl PodApi for Held {
-    async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
         self.cluster.find(by).await
     }
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {

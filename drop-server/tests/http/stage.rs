@@ -63,7 +63,7 @@ impl Stage {
 
     /// A server that accepts only events signed with one of these keys.
     pub(crate) async fn signed(keys: Arc<KeyFile>) -> Self {
-        Self::with(|cluster| Arc::new(cluster), |host| host.with_keys(keys)).await
+        Self::with(|cluster| Arc::new(cluster), |host| host.with_keys(Some(keys))).await
     }
 
     async fn with(api: impl FnOnce(Cluster) -> Arc<dyn PodApi>, host: impl FnOnce(Host) -> Host) -> Self {

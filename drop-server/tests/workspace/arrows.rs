@@ -27,7 +27,8 @@ const ALLOWED: [(&str, &str); 5] = [
     (
         "drop-server",
         "anyhow async-trait bytes clap drop-core drop-kube falco-event http http-body-util hyper hyper-util jiff \
-         k8s-openapi prometheus-client serde serde_json sidekick-shim tokio tokio-util tracing tracing-subscriber",
+         k8s-openapi prometheus-client serde serde_json sidekick-shim socket2 tokio tokio-util tracing \
+         tracing-subscriber",
     ),
     (
         "sidekick-shim",

@@ -18,7 +18,7 @@ fn budget(name: &str, min_available: u32) -> Budget {
 }
 
 fn left(cluster: &Cluster) -> u32 {
-    cluster.budgets()[0].1
+    cluster.budgets()[0].disruptions_allowed
 }
 
 #[test]

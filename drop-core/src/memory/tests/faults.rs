@@ -99,14 +99,17 @@ fn faults_last_until_they_are_healed() {
         );
     }
     cluster.heal();
-    assert_eq!(block_on(cluster.find(&by)), Ok(vec![pod]));
+    assert_eq!(block_on(cluster.find(&by)), Ok(found(vec![pod])));
 }
 
 #[test]
 fn a_read_never_says_not_found() {
     let (cluster, pod) = with(deployment());
     cluster.fail_next(Call::Find, Fault::Answer(ApiError::NotFound));
-    assert_eq!(block_on(cluster.find(&By::Uid(pod.uid.clone()))), Ok(Vec::new()));
+    assert_eq!(
+        block_on(cluster.find(&By::Uid(pod.uid.clone()))),
+        Ok(found(Vec::new()))
+    );
     cluster.fail_next(Call::Presence, Fault::Answer(ApiError::NotFound));
     assert_eq!(presence(&cluster, &pod), Presence::Gone);
 }
@@ -121,7 +124,7 @@ fn a_fact_that_cannot_be_read_is_unknown_and_the_others_are_not() {
     let wants = Wants {
         namespace: true,
         owner: true,
-        siblings: false,
+        ..Wants::default()
     };
     let facts = block_on(cluster.facts(pod, wants));
     assert_eq!(facts.owner, Known::Unknown("forbidden: no right".to_owned()));

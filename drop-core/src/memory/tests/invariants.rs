@@ -103,10 +103,15 @@ fn every_pod_is_found(cluster: &Cluster) -> Checked {
         let marks = pod
             .containers
             .iter()
-            .map(|container| By::Container(container.id.clone()));
+            .map(|container| By::container(container.id.clone()));
         for by in marks.chain([By::Uid(pod.uid.clone()), by_name]) {
             cluster.heal();
-            prop_assert_eq!(block_on(cluster.find(&by)), Ok(vec![pod.clone()]), "{:?}", by);
+            prop_assert_eq!(
+                block_on(cluster.find(&by)),
+                Ok(found(vec![pod.clone()])),
+                "{:?}",
+                by
+            );
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ fn a_restarted_container_keeps_its_previous_instance_only() {
         ]
     );
     let third = cluster.restart_container(&pod.uid, "app").unwrap();
-    let found = |id| block_on(cluster.find(&By::Container(id))).unwrap().len();
+    let found = |id| block_on(cluster.find(&By::container(id))).unwrap().pods.len();
     assert_eq!((found(first), found(second), found(third)), (0, 1, 1));
     assert_eq!(
         cluster.restart_container(&pod.uid, "nobody"),

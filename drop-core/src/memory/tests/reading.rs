@@ -10,10 +10,12 @@ const ALL: Wants = Wants {
     namespace: true,
     owner: true,
     siblings: true,
+    budgets: true,
+    host: None,
 };
 
 fn find(cluster: &Cluster, by: &By) -> Vec<Pod> {
-    block_on(cluster.find(by)).unwrap()
+    block_on(cluster.find(by)).unwrap().pods
 }
 
 #[test]
@@ -22,15 +24,15 @@ fn a_pod_is_found_by_each_mark() {
     let id = &pod.containers[0].id;
     let short: ContainerId = id.short().parse().unwrap();
     for by in [
-        By::Container(id.clone()),
-        By::Container(short),
+        By::container(id.clone()),
+        By::container(short),
         By::Uid(pod.uid.clone()),
         By::Name(pod.namespace.clone(), pod.name.clone()),
     ] {
         assert_eq!(find(&cluster, &by), std::slice::from_ref(&pod), "{by:?}");
     }
     for by in [
-        By::Container("000000000000".parse().unwrap()),
+        By::container("000000000000".parse().unwrap()),
         By::Uid("nobody".parse().unwrap()),
         By::Name("elsewhere".parse().unwrap(), pod.name.clone()),
     ] {
@@ -46,11 +48,11 @@ fn containers_that_share_twelve_digits_are_all_found() {
         cluster.add_workload(Workload::pod(shop(), name(pod)).first_container(id));
     }
     assert_eq!(
-        find(&cluster, &By::Container("0123456789ab".parse().unwrap())).len(),
+        find(&cluster, &By::container("0123456789ab".parse().unwrap())).len(),
         2
     );
     let whole = format!("0123456789ab{}", "2".repeat(52)).parse().unwrap();
-    assert_eq!(find(&cluster, &By::Container(whole))[0].name, name("two"));
+    assert_eq!(find(&cluster, &By::container(whole))[0].name, name("two"));
 }
 
 #[test]
