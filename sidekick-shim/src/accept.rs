@@ -37,6 +37,10 @@ pub(crate) const PLAIN_CONNECTIONS: usize = 32;
 /// so it is as long as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
 const HEADER_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a client may leave bytes of its answers unread: clients that never read would otherwise hold every place
+/// for ever. The kernel counts it.
+const UNREAD_DEADLINE: Duration = Duration::from_secs(60);
+
 /// The longest request header in bytes. Falco's is under 300, a service mesh adds a few KiB.
 const HEADER_BYTES: usize = 16 * 1024;
 
@@ -110,6 +114,7 @@ async fn next(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => {
                 // An answer is one small packet: waiting to fill it would cost Falco 40 ms an alert.
                 let _ = stream.set_nodelay(true);
+                end_if_unread(&stream, UNREAD_DEADLINE);
                 return stream;
             }
             Err(error) => {
@@ -118,6 +123,14 @@ async fn next(listener: &TcpListener) -> TcpStream {
             }
         }
     }
+}
+
+fn end_if_unread(stream: &TcpStream, within: Duration) {
+    // It is not refused on the systems that have it, and a connection without it is served all the same.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(within));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, within);
 }
 
 async fn handshake<I>(tls: TlsAcceptor, stream: I) -> Option<TlsStream<I>>

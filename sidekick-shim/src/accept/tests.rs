@@ -210,3 +210,18 @@ async fn a_client_that_does_not_finish_its_handshake_is_cut_off() {
         assert_eq!(start.elapsed(), HANDSHAKE_DEADLINE);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut stream = next(&listener).await;
+    end_if_unread(&stream, Duration::from_millis(100));
+    let error = loop {
+        if let Err(error) = stream.write_all(&[0; 64 * 1024]).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
