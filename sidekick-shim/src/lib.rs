@@ -1,8 +1,9 @@
 //! Falco's HTTP output in, CloudEvents out: the surface of falcosidekick's CloudEvents path without its losses.
 //!
 //! Falco ignores the status of an answer and blocks until it has it. So the shim answers 200 as soon as an alert is in
-//! its queue, and delivers it afterwards: the alert's bytes verbatim as the data of a CloudEvent in structured mode
-//! ([`falco_event::cloudevents`]), posted to exactly the sink's URL, with the same id on every try.
+//! its queue, and delivers it afterwards: the alert's bytes, verbatim unless the configuration changes them, as the data
+//! of a CloudEvent in structured mode ([`falco_event::cloudevents`]), posted to exactly the sink's URL, with the same id
+//! on every try.
 //!
 //! # What goes in
 //! `POST` on any path, one alert or several in a body (concatenated, on lines, or an array).
@@ -11,6 +12,7 @@
 //! |---|---|
 //! | 200, empty | every alert of the body is queued |
 //! | 400 | some alert of it cannot be read (the body says which; the others are queued), or it broke off |
+//! | 401 | credentials are asked for, and the request shows none or wrong ones |
 //! | 405 | another method; `GET` works on `/ping`, `/healthz`, `/readyz` and `/metrics` |
 //! | 408 | the body did not arrive within 5 s |
 //! | 413 | the body is larger than 1 MiB |
@@ -29,8 +31,8 @@
 //! SIGTERM drains it first, and what is left then is counted and logged.
 //!
 //! # Configuration
-//! By environment variables, all of them in [`Config::from_lookup`]. A mistake ends the program with code 64 before a port
-//! is open, and names every other mistake with it.
+//! By environment variables and a file, as falcosidekick's, all of it in [`Config::read`]. A mistake ends the program with
+//! code 64 before a port is open, and names every other mistake with it.
 //!
 //! # In another program
 //! The same shim runs inside another program, on a listener and with a signal to end that are the program's own, and an
