@@ -1,6 +1,5 @@
 //! The accept loop: connections in, each served as its own task, all of them ended in time.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::follow::Followed;
+use crate::front::HangUp;
 use crate::printable::Printable;
 
 /// How many connections are open at once; further ones wait in the kernel's backlog.
@@ -62,12 +62,17 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Arc<Followed<ServerConfig>>>,
 }
 
-/// Serves every connection of a door until `drain` is ready, then closes the listener, lets the requests in flight
-/// finish for at most `grace` and ends what is left. Dropping the future ends all connections at once.
-pub(crate) async fn accept<S>(door: Door, service: S, drain: impl Future<Output = ()>, grace: Duration)
-where
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
-    S: Clone + Send + 'static,
+/// Serves every connection of a door, each with a service of its own, until `drain` is ready, then closes the listener,
+/// lets the requests in flight finish for at most `grace` and ends what is left. Dropping the future ends all connections
+/// at once.
+pub(crate) async fn accept<S>(
+    door: Door,
+    service: impl Fn() -> S,
+    drain: impl Future<Output = ()>,
+    grace: Duration,
+) where
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = HangUp>,
+    S: Send + 'static,
     S::Future: Send,
 {
     let Door { listener, most, tls } = door;
@@ -83,7 +88,7 @@ where
             () = &mut drain => break,
             next = next => next,
         };
-        let (service, watcher) = (service.clone(), graceful.watcher());
+        let (service, watcher) = (service(), graceful.watcher());
         let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
         let ending = ending.clone();
         connections.spawn(async move {
@@ -100,7 +105,7 @@ where
         });
         while connections.try_join_next().is_some() {}
     }
-    drop((listener, service));
+    drop(listener);
     ending.cancel();
     // What is still open after the grace is ended by dropping its task.
     let _ = timeout(grace, graceful.shutdown()).await;
@@ -158,7 +163,7 @@ where
 async fn connection<I, S>(io: TokioIo<I>, service: S, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = HangUp>,
 {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

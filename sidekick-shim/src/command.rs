@@ -1,5 +1,7 @@
 //! What the program does around [`serve`](crate::serve): command line, log, exit code.
 
+mod dead_letters;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,13 +13,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, File, Mistakes};
 use crate::serve::Ended;
+use dead_letters::Action;
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration cannot be used.
 const USAGE: u8 = 64;
 
 /// Receives the HTTP output of Falco and sends its alerts on as CloudEvents.
 #[derive(Debug, Parser)]
-#[command(version, after_help = concat!("The configuration is in the environment and in a file:\n", include_str!("environment.txt")))]
+#[command(version, args_conflicts_with_subcommands = true, after_help = concat!("The configuration is in the environment and in a file:\n", include_str!("environment.txt")))]
 struct Arguments {
     /// A file with settings, YAML as falcosidekick's. The environment wins over it.
     #[arg(short, long, value_name = "FILE")]
@@ -25,6 +28,8 @@ struct Arguments {
     /// Also takes alerts from standard input, one a line; its end is the end of the program.
     #[arg(long)]
     stdin: bool,
+    #[command(subcommand)]
+    action: Option<Action>,
 }
 
 /// What the program is to do.
@@ -39,8 +44,8 @@ pub struct Told {
 /// Reads the command line, the environment and the file.
 ///
 /// # Errors
-/// The exit code to end with, after what there was to say is on standard error: 64 for a mistake, 0 after `--help`
-/// and `--version`.
+/// The exit code to end with, after what there was to say is said: 64 for a mistake, 0 after `--help` and `--version`;
+/// and the one of a command that was carried out.
 pub fn told() -> Result<Told, ExitCode> {
     let arguments = Arguments::try_parse().map_err(|error| {
         let _ = error.print();
@@ -50,6 +55,15 @@ pub fn told() -> Result<Told, ExitCode> {
             ExitCode::SUCCESS
         }
     })?;
+    if let Some(action) = arguments.action {
+        return Err(match action.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                say(&why);
+                ExitCode::FAILURE
+            }
+        });
+    }
     let name = arguments
         .config_file
         .map(|path| path.display().to_string())
@@ -102,10 +116,10 @@ pub fn log(levels: &Targets) {
 }
 
 impl Ended {
-    /// 0 if every accepted alert was delivered or given up with a reason, 1 if some were left unsent.
+    /// 0 if every accepted alert was delivered, was given up with a reason or waits in the spool, 1 if some are lost.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
-        if self.unsent == 0 {
+        if self.lost == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -7,6 +7,7 @@ mod mistake;
 mod parse;
 mod settings;
 mod sinks;
+mod spool;
 mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +19,6 @@ use rustls::pki_types::CertificateDer;
 use tracing_subscriber::filter::Targets;
 
 use crate::edits::Edits;
-use crate::front::BODY_BYTES;
 use crate::template::Template;
 use file::Contents;
 use settings::{Settings, parsed};
@@ -27,6 +27,8 @@ pub use file::File;
 pub(crate) use mistake::Name;
 pub use mistake::{Mistake, Mistakes};
 pub use sinks::{Format, Identity, Sink, Token};
+pub(crate) use spool::SPOOL;
+pub use spool::{Durability, Spool, WhenFull};
 
 /// Falcosidekick's port.
 const PORT: u16 = 2801;
@@ -37,30 +39,20 @@ const PLAIN_PORT: u16 = 2810;
 /// What may be served without TLS and credentials beside a port with them: it takes no alert.
 pub(crate) const PLAIN_PATHS: [&str; 4] = ["/ping", "/healthz", "/readyz", "/metrics"];
 
-/// More than five minutes of an outage at 60 alerts/s; an empty place costs nothing.
-const QUEUE_ALERTS: usize = 20_000;
+/// What drop-server takes, and a Kafka broker by default.
+const EVENT_BYTES: usize = 1024 * 1024;
 
-/// 32 MiB: room for alerts three times as large as Falco's usual ones. Full with 20,000 of 1 KiB the process has 47 MiB.
-const QUEUE_BYTES: usize = 32 * 1024 * 1024;
+/// A Service goes on sending for some seconds to a pod that is told to end.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A drop-server that needs longer for one alert says so itself with a status that asks for another try.
 const SEND_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A minute more than drop-server acts on an alert by default (`maxAlertAge: 5m`): its last word, that the alert
-/// is too old, is heard and recorded instead of being cut off.
-const RETRY_FOR: Duration = Duration::from_mins(6);
+/// An outage over night costs nothing. What is too old to act on, its receiver says: the alert carries when it came.
+const RETRY_FOR: Duration = Duration::from_hours(24);
 
 /// Leaves a third of Kubernetes' 30 s between SIGTERM and SIGKILL.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How much the queue holds. An alert that is being sent or waits for its next try is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The number of alerts.
-    pub alerts: usize,
-    /// Their bytes together, as Falco sent them.
-    pub bytes: usize,
-}
 
 /// TLS at the front.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +93,16 @@ pub struct Config {
     /// The file of the keys that events are signed with, if they are.
     pub signing_keys: Option<PathBuf>,
     pub(crate) edits: Edits,
-    /// The bounds of the queue.
-    pub queue: Bounds,
+    /// Where alerts wait.
+    pub spool: Spool,
+    /// The largest request to a sink, in bytes. What is larger becomes a dead letter.
+    pub event_bytes: usize,
     /// How long one try to deliver an event may take.
     pub send_deadline: Duration,
     /// How old an alert, counted from its acceptance, may be when a further try starts. The first is always made.
     pub retry_for: Duration,
+    /// How long requests are answered after the signal to end.
+    pub linger: Duration,
     /// How long the shim goes on after the signal to end.
     pub drain_deadline: Duration,
     /// Which log lines are written.
@@ -116,12 +112,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, with this sink.
+    /// The defaults, with this sink and no disk: alerts wait in memory.
     ///
     /// # Errors
     /// It is not an absolute `http` or `https` URL.
     pub fn to_sink(url: &str) -> Result<Self, Mistakes> {
-        Self::from_lookup(|name| (name == "CLOUDEVENTS_ADDRESS").then(|| url.to_owned()))
+        Self::from_lookup(|name| match name {
+            "CLOUDEVENTS_ADDRESS" => Some(url.to_owned()),
+            "SHIM_DURABILITY" => Some("memory".to_owned()),
+            _ => None,
+        })
     }
 
     /// The configuration that the variables found by `lookup` describe; see [`Config::read`].
@@ -185,16 +185,13 @@ impl Config {
             signing_keys: signing_keys(&mut settings, &overrides),
             overrides,
             edits: edits(&mut settings, &lookup),
-            queue: Bounds {
-                alerts: settings.or("shim.queue_alerts", QUEUE_ALERTS, |text| {
-                    parse::number(text, 1, 10_000_000)
-                }),
-                bytes: settings.or("shim.queue_bytes", QUEUE_BYTES, |text| {
-                    parse::number(text, BODY_BYTES, 1 << 30)
-                }),
-            },
+            spool: Spool::read(&mut settings),
+            event_bytes: settings.or("shim.event_bytes", EVENT_BYTES, |text| {
+                parse::number(text, 1024, 1 << 30)
+            }),
             send_deadline: settings.or("shim.send_deadline", SEND_DEADLINE, parse::duration),
             retry_for: settings.or("shim.retry_for", RETRY_FOR, parse::duration),
+            linger: settings.or("shim.linger", LINGER, parse::duration),
             drain_deadline: settings.or("shim.drain_deadline", DRAIN_DEADLINE, parse::duration),
             log: log(&mut settings),
             notes: std::mem::take(&mut settings.notes),

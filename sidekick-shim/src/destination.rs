@@ -26,10 +26,6 @@ impl Destination {
             note("SHIM_SIGNING_KEYS", format!("cannot be used: {why}"));
             None
         });
-        if let Some(second) = config.sinks.get(1) {
-            let what = "is a second sink, expected one: the queue has one end";
-            note(&second.name, what.to_owned());
-        }
         let events = Sender::default().with_overrides(config.overrides.clone());
         let mut all = Vec::new();
         for sink in &config.sinks {

@@ -1,9 +1,10 @@
 //! The doors of the front: the one for alerts, one for probes where the other has TLS, and standard input.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::service::service_fn;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -13,13 +14,14 @@ use crate::accept::{CONNECTIONS, Door, PLAIN_CONNECTIONS, accept};
 use crate::config::{Config, Mistake, Name};
 use crate::credentials::Credentials;
 use crate::follow::{Followed, Followers};
-use crate::front::{BODY_DEADLINE, FULL_DELAY, Front};
+use crate::front::{BODY_DEADLINE, Front, HangUp};
 use crate::gate::Gate;
 use crate::input::Input;
+use crate::spool::{DELAY, Patience};
 use crate::tls;
 
 /// How long requests that were there before the drain get: as long as the slowest that is answered needs.
-pub(crate) const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
+pub(crate) const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(DELAY);
 
 /// What the doors need beside their listeners.
 #[derive(Debug, Default)]
@@ -32,12 +34,17 @@ pub(crate) struct Doors {
     paths: Arc<[&'static str]>,
     /// Alerts that come as lines.
     pub(crate) input: Option<Input>,
+    /// How long requests are answered after the drain began.
+    linger: Duration,
 }
 
 impl Doors {
     /// Reads the files of the doors; mistakes are noted.
     pub(crate) fn new(config: &Config, followers: &mut Followers, mistakes: &mut Vec<Mistake>) -> Self {
-        let mut doors = Self::default();
+        let mut doors = Self {
+            linger: config.linger,
+            ..Self::default()
+        };
         let mut note = |name: &str, why: String| mistakes.push(Mistake::new(&Name::variable(name), why));
         if let Some(tls) = &config.tls {
             match tls::server(tls, followers) {
@@ -55,7 +62,8 @@ impl Doors {
         doors
     }
 
-    /// Serves until `drain` is cancelled, and the requests that are there then.
+    /// Serves until `drain` is cancelled and for a while longer, and the requests that are there then. A Service needs
+    /// that while to learn that this pod ends: what it sends until then would be lost.
     pub(crate) async fn serve(self, listener: TcpListener, front: Front, drain: CancellationToken) {
         let main = Door {
             listener,
@@ -75,9 +83,14 @@ impl Doors {
             most: PLAIN_CONNECTIONS,
             tls: None,
         });
-        let plain = plain.map(|door| serve(door, probes, front.clone(), drain.clone()));
+        let linger = self.linger;
+        let plain = plain.map(|door| serve(door, probes, front.clone(), drain.clone(), linger));
         let input = self.input.map(|input| input.take(front.clone(), drain.clone()));
-        tokio::join!(serve(main, alerts, front, drain), done(plain), done(input));
+        tokio::join!(
+            serve(main, alerts, front, drain, linger),
+            done(plain),
+            done(input)
+        );
     }
 }
 
@@ -88,15 +101,29 @@ async fn done(door: Option<impl Future<Output = ()>>) {
     }
 }
 
-async fn serve(door: Door, gate: Gate, front: Front, drain: CancellationToken) {
-    let service = service_fn(move |request| {
-        let (gate, front) = (gate.clone(), front.clone());
-        async move {
-            Ok::<_, Infallible>(match gate.refuse(&request, &front.metrics) {
-                Some(refusal) => refusal,
-                None => front.answer(request).await,
-            })
-        }
-    });
-    accept(door, service, drain.cancelled(), FRONT_GRACE).await;
+async fn serve(door: Door, gate: Gate, front: Front, drain: CancellationToken, linger: Duration) {
+    let over = async {
+        drain.cancelled().await;
+        tokio::time::sleep(linger).await;
+    };
+    let service = || {
+        let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
+        let patience = Arc::new(Patience::default());
+        service_fn(move |request| {
+            let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
+            let patience = Arc::clone(&patience);
+            async move {
+                let mut answer = match gate.refuse(&request, &front.metrics) {
+                    Some(refusal) => refusal,
+                    None => front.answer(request, &patience).await?,
+                };
+                if drain.is_cancelled() {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, HangUp>(answer)
+            }
+        })
+    };
+    accept(door, service, over, FRONT_GRACE).await;
 }

@@ -11,28 +11,27 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::config::{PLAIN_PATHS, Sink};
 use crate::edits::Edits;
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
-use crate::observer::Observer;
 use crate::printable::Printable;
-use crate::queue::Queue;
+use crate::spool::{Patience, Short, Spool};
 
-/// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
-pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+/// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB. What a sink
+/// would not take is taken here all the same: it becomes a dead letter, and is not lost unseen.
+pub(crate) const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of all bodies on their way at a time. Many slow senders must not cost the process its memory, and with it the
 /// queue: a body that finds no room waits for it, as long as it may take to arrive.
-pub(crate) const BODIES_BYTES: usize = 32 * BODY_BYTES;
+pub(crate) const BODIES_BYTES: usize = 32 * 1024 * 1024;
 
 /// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the answer to a body is held back for room in the queue. A slow answer is the only thing that slows Falco
-/// down, and it holds up all of Falco's outputs; at 2 s Falco complains.
-pub(crate) const FULL_DELAY: Duration = Duration::from_secs(1);
+/// How many alerts of a body are kept together: read, an alert takes more memory than its text.
+const TOGETHER: usize = 128;
 
 /// How many of a body's mistakes are kept and named; the rest are counted.
 const MISTAKES: usize = 5;
@@ -56,117 +55,135 @@ impl Intake {
 #[derive(Clone)]
 pub(crate) struct Front {
     pub(crate) intake: Arc<Intake>,
-    pub(crate) queue: Queue,
+    pub(crate) spool: Spool,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) bodies: Arc<Semaphore>,
 }
 
 pub(crate) type Answer = Response<http_body_util::Full<Bytes>>;
 
+/// The connection is to be closed without an answer: the one thing that makes Falco send an alert again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an alert is not taken")]
+pub(crate) struct HangUp;
+
 impl Front {
-    /// Answers one request. Every request has an answer: what goes wrong is said in its status and in the log,
-    /// since Falco looks at neither.
-    pub(crate) async fn answer<B>(self, request: Request<B>) -> Answer
+    /// Answers one request of a connection. Nearly every one has an answer: what goes wrong is said in its status and in
+    /// the log, since Falco looks at neither.
+    pub(crate) async fn answer<B>(self, request: Request<B>, patience: &Patience) -> Result<Answer, HangUp>
     where
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let method = request.method().clone();
-        match (method, request.uri().path()) {
-            (Method::POST, "/test") => self.queue_all(test_alert().as_bytes()).await.answer(),
-            (Method::POST, _) => self.take(request.into_body()).await,
+        Ok(match (method, request.uri().path()) {
+            (Method::POST, "/test") => self.keep_all(test_alert().as_bytes(), patience).await.answer()?,
+            (Method::POST, _) => self.take(request.into_body(), patience).await?,
             (Method::GET | Method::HEAD, "/ping") => text(StatusCode::OK, "pong\n"),
-            (Method::GET | Method::HEAD, "/healthz" | "/readyz") => {
-                typed("application/json", r#"{"status": "ok"}"#)
-            }
+            (Method::GET | Method::HEAD, "/healthz") => healthy(),
+            (Method::GET | Method::HEAD, "/readyz") => self.ready(),
             (Method::GET | Method::HEAD, "/metrics") => {
-                typed(METRICS_TYPE, self.metrics.text(&self.queue.room()))
+                typed(METRICS_TYPE, self.metrics.text(self.spool.spooled().await))
             }
             (method, path) => self.not_allowed(&method, path),
-        }
+        })
     }
 
-    async fn take<B>(&self, body: B) -> Answer
+    /// Whether alerts can be kept. Whether a sink takes them is not asked: a shim that is not ready gets none, and they
+    /// would be lost.
+    fn ready(&self) -> Answer {
+        if self.spool.ledger().is_writable() {
+            return healthy();
+        }
+        let mut answer = typed("application/json", r#"{"status": "the spool cannot be written"}"#);
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        answer
+    }
+
+    async fn take<B>(&self, body: B, patience: &Patience) -> Result<Answer, HangUp>
     where
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         match read(&self.bodies, body).await {
-            Ok((bytes, _place)) => self.queue_all(&bytes).await.answer(),
+            Ok((bytes, _place)) => self.keep_all(&bytes, patience).await.answer(),
             Err(unread) => {
                 self.metrics.rejected(1);
                 tracing::warn!(reason = unread.text(), "a request was refused");
-                unread.answer()
+                Ok(unread.answer())
             }
         }
     }
 
     /// Takes lines, each as if it were a body: a broken one costs itself alone.
-    pub(crate) async fn lines(&self, lines: &[u8]) {
+    pub(crate) async fn lines(&self, lines: &[u8], patience: &Patience) {
         let lines = lines.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         for line in lines.filter(|line| !line.is_empty()) {
-            self.queue_all(line).await;
+            self.keep_all(line, patience).await;
         }
     }
 
     pub(crate) fn too_long(&self) {
         self.metrics.rejected(1);
-        tracing::warn!("a line was refused: it is longer than 1 MiB");
+        tracing::warn!("a line was refused: it is longer than 4 MiB");
     }
 
-    /// Queues every alert of a body that can be read and that there is room for, in their order.
-    async fn queue_all(&self, bytes: &[u8]) -> Taken {
-        let deadline = Instant::now() + FULL_DELAY;
+    /// Keeps every alert of a body that can be read and that there is room for, in their order.
+    async fn keep_all(&self, bytes: &[u8], patience: &Patience) -> Taken {
         let mut taken = Taken::default();
+        let mut alerts = Vec::new();
         for read in read_all(bytes) {
             taken.total += 1;
             let read = read.inspect(|alert| self.metrics.received(alert));
             match read.map(|alert| self.intake.take(alert)) {
-                Ok(Some(alert)) => self.queue(alert, deadline, &mut taken).await,
+                Ok(Some(alert)) => alerts.push(alert),
                 Ok(None) => {
-                    taken.queued += 1;
+                    taken.kept += 1;
                     self.metrics.accepted(1);
                     self.metrics.filtered();
                 }
                 Err(error) => {
                     taken.refuse(error);
-                    // A body of 1 MiB can hold half a million mistakes: others get their turn in between.
+                    // A body can hold a million mistakes: others get their turn in between.
                     tokio::task::coop::consume_budget().await;
                 }
             }
+            if alerts.len() == TOGETHER {
+                self.keep(std::mem::take(&mut alerts), patience, &mut taken).await;
+            }
         }
+        self.keep(alerts, patience, &mut taken).await;
         self.report(&taken);
         taken
     }
 
-    async fn queue(&self, alert: Alert, deadline: Instant, taken: &mut Taken) {
-        let Ok(place) = self.queue.room_for(&alert, deadline).await else {
-            taken.full += 1;
+    async fn keep(&self, alerts: Vec<Alert>, patience: &Patience, taken: &mut Taken) {
+        let count = alerts.len() as u64;
+        if count == 0 {
             return;
-        };
-        taken.queued += 1;
-        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
-        self.metrics.accepted(1);
-        // Before the sender sees it: the hops of an alert are seen in their order.
-        self.observer.accepted(&alert);
-        place.fill(alert);
+        }
+        match self.spool.keep(alerts, patience).await {
+            Ok(()) => taken.kept += count,
+            Err(short) => taken.missed(count, short, self.spool.rejects()),
+        }
     }
 
     fn report(&self, taken: &Taken) {
-        if taken.refused + taken.full == 0 {
+        let missed = taken.full + taken.unwritable;
+        if taken.refused + missed == 0 {
             return;
         }
-        self.metrics.rejected(taken.refused + taken.full);
+        self.metrics.rejected(taken.refused + missed);
         for (number, error) in &taken.mistakes {
             tracing::warn!(number, of = taken.total, %error, "an alert was refused");
         }
-        if taken.full > 0 {
-            self.metrics.lost(Lost::QueueFull, taken.full);
-            let room = self.queue.room();
+        self.metrics.lost(Lost::NotTaken, taken.full);
+        self.metrics.lost(Lost::Unwritable, taken.unwritable);
+        if missed > 0 {
+            let spool = self.spool.ledger().count();
             tracing::error!(
-                lost = taken.full,
-                queued = room.alerts(),
-                bytes = room.bytes(),
-                "the queue is full: alerts were lost"
+                lost = missed,
+                alerts = spool.alerts,
+                bytes = spool.bytes,
+                "alerts were not taken: the spool is full or cannot be written"
             );
         }
     }
@@ -205,9 +222,12 @@ fn test_alert() -> String {
 #[derive(Default)]
 struct Taken {
     total: u64,
-    queued: u64,
+    kept: u64,
     refused: u64,
     full: u64,
+    unwritable: u64,
+    /// The connection is to be closed.
+    hang_up: bool,
     /// The first mistakes, with the number of their alert, counted from 1.
     mistakes: Vec<(u64, ReadError)>,
 }
@@ -220,40 +240,45 @@ impl Taken {
         }
     }
 
-    /// 200 with an empty body if all are queued (Falco may be set to print a body). Lost for want of room is 503,
-    /// since a sender that looks at it can come again; else what cannot be read makes it 400.
-    fn answer(&self) -> Answer {
+    /// There was no room for some.
+    fn missed(&mut self, alerts: u64, short: Short, rejects: bool) {
+        match short {
+            Short::Full => self.full += alerts,
+            Short::Unwritable => self.unwritable += alerts,
+        }
+        self.hang_up |= rejects || short == Short::Unwritable;
+    }
+
+    /// 200 with an empty body if all are kept (Falco may be set to print a body). Lost for want of room is 503, since a
+    /// sender that looks at it can come again; else what cannot be read makes it 400.
+    fn answer(&self) -> Result<Answer, HangUp> {
+        if self.hang_up {
+            return Err(HangUp);
+        }
         if self.full > 0 {
             let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, self.report());
             answer
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            return answer;
+            return Ok(answer);
         }
         if self.refused > 0 {
-            return text(StatusCode::BAD_REQUEST, self.report());
+            return Ok(text(StatusCode::BAD_REQUEST, self.report()));
         }
-        Response::new(http_body_util::Full::default())
+        Ok(Response::new(http_body_util::Full::default()))
     }
 
     fn report(&self) -> String {
-        let Self {
-            total,
-            queued,
-            refused,
-            full,
-            mistakes,
-        } = self;
-        let mut report = format!("{queued} of {total} alerts accepted\n");
-        for (number, error) in mistakes {
+        let mut report = format!("{} of {} alerts accepted\n", self.kept, self.total);
+        for (number, error) in &self.mistakes {
             // Writing to a String does not fail.
             let _ = writeln!(report, "alert {number}: {error}");
         }
-        if *refused > MISTAKES as u64 {
-            let _ = writeln!(report, "{refused} alerts refused in all");
+        if self.refused > MISTAKES as u64 {
+            let _ = writeln!(report, "{} alerts refused in all", self.refused);
         }
-        if *full > 0 {
-            let _ = writeln!(report, "{full} alerts not accepted: the queue is full");
+        if self.full > 0 {
+            let _ = writeln!(report, "{} alerts not accepted: the spool is full", self.full);
         }
         report
     }
@@ -270,7 +295,7 @@ enum Unread {
 impl Unread {
     fn text(self) -> &'static str {
         match self {
-            Self::TooLarge => "the body is larger than 1 MiB",
+            Self::TooLarge => "the body is larger than 4 MiB",
             Self::TooSlow => "the body did not arrive within 5 s",
             Self::BrokeOff => "the body broke off",
         }
@@ -329,6 +354,10 @@ where
         bytes.put(&mut data);
     }
     Ok((bytes.freeze(), place))
+}
+
+fn healthy() -> Answer {
+    typed("application/json", r#"{"status": "ok"}"#)
 }
 
 pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {

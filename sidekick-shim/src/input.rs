@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::doors::FRONT_GRACE;
 use crate::front::{BODY_BYTES, Front};
+use crate::spool::Patience;
 
 /// How much is read at a time, in bytes: what a pipe of Linux holds.
 const READ_BYTES: usize = 64 * 1024;
@@ -48,6 +49,7 @@ impl Input {
             tokio::time::sleep(FRONT_GRACE).await;
         };
         let mut over = std::pin::pin!(over);
+        let patience = Patience::default();
         loop {
             let piece = tokio::select! {
                 biased;
@@ -55,7 +57,7 @@ impl Input {
                 () = &mut over => return tracing::warn!("the input has not ended: what is still in it is not read"),
             };
             match piece {
-                Some(Piece::Lines(lines)) => front.lines(&lines).await,
+                Some(Piece::Lines(lines)) => front.lines(&lines, &patience).await,
                 Some(Piece::TooLong) => front.too_long(),
                 Some(Piece::Broken(error)) => tracing::error!(error, "the input cannot be read any more"),
                 None => break,
@@ -193,17 +195,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_input_that_goes_on_after_the_drain_began_is_left() {
-        let (queue, mut out) = crate::queue::queue(crate::config::Bounds {
-            alerts: 9,
-            bytes: 9000,
-        });
+        let metrics = Arc::new(crate::metrics::Metrics::new());
         let front = Front {
             intake: Arc::default(),
-            queue,
-            metrics: Arc::new(crate::metrics::Metrics::new()),
-            observer: Arc::new(()),
+            spool: crate::fixture::spool(&crate::fixture::config(BODY_BYTES), &metrics, ()),
+            metrics,
             bodies: Arc::new(tokio::sync::Semaphore::new(BODY_BYTES)),
         };
+        let spool = front.spool.clone();
         let (into, pieces) = channel(1);
         let drain = CancellationToken::new();
         let start = tokio::time::Instant::now();
@@ -212,7 +211,7 @@ mod tests {
         let (_, sent) = tokio::join!(Input(pieces).take(front, drain), sent);
         sent.unwrap();
         assert_eq!(start.elapsed(), FRONT_GRACE);
-        assert_eq!(out.recv().await.unwrap().alert.rule(), "late");
+        assert_eq!(crate::fixture::rules(&spool), ["late"]);
     }
 
     #[test]

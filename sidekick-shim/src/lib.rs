@@ -79,16 +79,19 @@ mod input;
 mod metrics;
 mod observer;
 mod printable;
-mod queue;
 mod retry;
 mod sender;
 mod serve;
 mod signals;
 mod sink;
+mod spool;
 mod template;
 mod tls;
 
-pub use config::{Bounds, Config, File, Format, FrontTls, Identity, Mistake, Mistakes, Plain, Sink, Token};
+pub use config::{
+    Config, Durability, File, Format, FrontTls, Identity, Mistake, Mistakes, Plain, Sink, Spool, Token,
+    WhenFull,
+};
 pub use observer::Observer;
 pub use serve::{Ended, Shim, serve};
 pub use signals::signals;

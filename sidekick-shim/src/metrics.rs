@@ -1,14 +1,17 @@
 //! The counters: falcosidekick's that concern this way, under its names, and what it lacks.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use falco_event::Alert;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::events::Events;
-use crate::queue::Room;
 
 /// The media type of [`Metrics::text`].
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -16,39 +19,56 @@ pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0
 /// Why an alert is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// The queue was full to the end of the delay.
-    QueueFull,
-    /// The sink answered with a status that ends it.
-    RefusedBySink,
+    /// There was no room to the end of the delay, and it was not more urgent than what there was.
+    NotTaken,
+    /// The spool could not be written.
+    Unwritable,
+    /// It made room for another.
+    SpoolFull,
+    /// A sink that is not the first was over its share.
+    OverShare,
     /// It was tried in vain until it was too old.
     TooOld,
-    /// The program ended before it was delivered.
+    /// It was the oldest of too many dead letters.
+    DeadLettersFull,
+    /// It was in a spool that broke.
+    Broken,
+    /// The program ended before it was delivered, and nothing keeps it.
     Shutdown,
     /// Its try panicked: an observer's mistake or ours.
     InternalError,
 }
 
 impl Lost {
-    const ALL: [Self; 5] = [
-        Self::QueueFull,
-        Self::RefusedBySink,
+    const ALL: [Self; 9] = [
+        Self::NotTaken,
+        Self::Unwritable,
+        Self::SpoolFull,
+        Self::OverShare,
         Self::TooOld,
+        Self::DeadLettersFull,
+        Self::Broken,
         Self::Shutdown,
         Self::InternalError,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::QueueFull => "queue_full",
-            Self::RefusedBySink => "refused_by_sink",
+            Self::NotTaken => "not_taken",
+            Self::Unwritable => "unwritable",
+            Self::SpoolFull => "spool_full",
+            Self::OverShare => "over_share",
             Self::TooOld => "too_old",
+            Self::DeadLettersFull => "dead_letters_full",
+            Self::Broken => "spool_broken",
             Self::Shutdown => "shutdown",
             Self::InternalError => "internal_error",
         }
     }
 }
 
-// Every value of a label is written in this file, but for `Events`: no alert and no client can add a series without end.
+// Every value of a label is written in this file or in the configuration, but for `Events`: no alert and no client can
+// add a series without end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Input {
     source: &'static str,
@@ -57,8 +77,13 @@ struct Input {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Output {
-    destination: &'static str,
+    destination: Arc<str>,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct To {
+    sink: Arc<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,10 +99,77 @@ pub(crate) struct Metrics {
     inputs: Family<Input, Counter>,
     outputs: Family<Output, Counter>,
     dropped: Family<Reason, Counter>,
-    retries: Counter,
     filtered: Counter,
-    queue_alerts: Gauge,
-    queue_bytes: Gauge,
+    retries: Family<To, Counter>,
+    in_flight: Family<To, Gauge>,
+    paused: Family<To, Gauge>,
+    send: Family<To, Histogram, fn() -> Histogram>,
+    spool: SpoolMetrics,
+}
+
+#[derive(Debug, Default)]
+struct SpoolMetrics {
+    alerts: Gauge,
+    bytes: Gauge,
+    oldest: Gauge,
+    writable: Gauge,
+    dead: Gauge,
+    broken: Counter,
+}
+
+/// How the spool is, at the moment of a scrape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spooled {
+    pub(crate) alerts: u64,
+    pub(crate) bytes: u64,
+    pub(crate) oldest: Duration,
+    pub(crate) writable: bool,
+}
+
+/// The series of one sink.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkMetrics {
+    delivered: Counter,
+    failed: Counter,
+    retries: Counter,
+    in_flight: Gauge,
+    paused: Gauge,
+    send: Histogram,
+}
+
+impl SinkMetrics {
+    pub(crate) fn begin(&self) {
+        self.in_flight.inc();
+    }
+
+    pub(crate) fn end(&self, took: Duration) {
+        self.in_flight.dec();
+        self.send.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn delivered(&self) {
+        self.delivered.inc();
+    }
+
+    /// An alert is lost to this sink, or a dead letter.
+    pub(crate) fn failed(&self) {
+        self.failed.inc();
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retries.inc();
+    }
+
+    pub(crate) fn paused(&self, paused: bool) {
+        self.paused.set(i64::from(paused));
+    }
+}
+
+/// From 1 ms to the deadline of a request.
+fn latencies() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ])
 }
 
 impl Metrics {
@@ -88,15 +180,16 @@ impl Metrics {
             inputs: Family::default(),
             outputs: Family::default(),
             dropped: Family::default(),
-            retries: Counter::default(),
             filtered: Counter::default(),
-            queue_alerts: Gauge::default(),
-            queue_bytes: Gauge::default(),
+            retries: Family::default(),
+            in_flight: Family::default(),
+            paused: Family::default(),
+            send: Family::new_with_constructor(latencies),
+            spool: SpoolMetrics::default(),
         };
         metrics.register();
         metrics.accepted(0);
         metrics.rejected(0);
-        metrics.output("ok", 0);
         for reason in Lost::ALL {
             metrics.lost(reason, 0);
         }
@@ -112,23 +205,38 @@ impl Metrics {
             self.inputs.clone(),
         );
         sidekick.register_collector(Box::new(self.events.clone()));
-        let help = "Alerts delivered (ok) and lost after they were accepted (error)";
+        let help = "Alerts that a sink has (ok), and that are dead letters or lost to it (error)";
         sidekick.register("outputs", help, self.outputs.clone());
         let shim = registry.sub_registry_with_prefix("sidekick_shim");
         shim.register("dropped", "Alerts lost, by reason", self.dropped.clone());
-        shim.register(
-            "retries",
-            "Tries that failed and are followed by another",
-            self.retries.clone(),
-        );
         let help = "Alerts accepted that are not urgent enough for any sink";
         shim.register("filtered", help, self.filtered.clone());
-        let help = "Alerts accepted and neither delivered nor lost";
-        shim.register("queue_alerts", help, self.queue_alerts.clone());
+        let help = "Tries that failed and are followed by another";
+        shim.register("retries", help, self.retries.clone());
         shim.register(
-            "queue_bytes",
-            "Bytes of those alerts as Falco sent them",
-            self.queue_bytes.clone(),
+            "in_flight",
+            "Requests on their way to a sink",
+            self.in_flight.clone(),
+        );
+        let help = "1 while a sink is paused because its configuration is wrong";
+        shim.register("sinks_paused", help, self.paused.clone());
+        let help = "How long a sink took to answer, or not to";
+        shim.register_with_unit("send", help, Unit::Seconds, self.send.clone());
+        let spool = shim.sub_registry_with_prefix("spool");
+        let own = &self.spool;
+        spool.register("alerts", "Alerts that wait for a sink", own.alerts.clone());
+        let help = "What they take on the disk";
+        spool.register_with_unit("size", help, Unit::Bytes, own.bytes.clone());
+        let help = "How long the oldest of them has waited";
+        spool.register_with_unit("oldest_age", help, Unit::Seconds, own.oldest.clone());
+        let help = "0 while the spool cannot be written and alerts are not taken";
+        spool.register("writable", help, own.writable.clone());
+        let help = "Alerts that a sink refused for what they are";
+        spool.register("dead_letters", help, own.dead.clone());
+        spool.register(
+            "broken",
+            "Files of the spool that were set aside",
+            own.broken.clone(),
         );
     }
 
@@ -145,27 +253,43 @@ impl Metrics {
         self.input("rejected", inputs);
     }
 
-    pub(crate) fn delivered(&self) {
-        self.output("ok", 1);
-    }
-
     pub(crate) fn filtered(&self) {
         self.filtered.inc();
     }
 
-    pub(crate) fn retried(&self) {
-        self.retries.inc();
+    /// Counts lost alerts.
+    pub(crate) fn lost(&self, reason: Lost, alerts: u64) {
+        let reason = reason.as_str();
+        self.dropped.get_or_create(&Reason { reason }).inc_by(alerts);
     }
 
-    /// Counts lost alerts. One that never got into the queue is no output's error.
-    pub(crate) fn lost(&self, reason: Lost, alerts: u64) {
-        self.dropped
-            .get_or_create(&Reason {
-                reason: reason.as_str(),
-            })
-            .inc_by(alerts);
-        if reason != Lost::QueueFull {
-            self.output("error", alerts);
+    /// How many dead letters there are.
+    pub(crate) fn dead_letters(&self, alerts: u64) {
+        self.spool.dead.set(gauge(alerts));
+    }
+
+    /// Counts files that were set aside.
+    pub(crate) fn broken(&self, files: u64) {
+        self.spool.broken.inc_by(files);
+    }
+
+    /// The series of a sink, from now on at 0.
+    pub(crate) fn sink(&self, name: &str) -> SinkMetrics {
+        let sink: Arc<str> = name.into();
+        let output = |status| Output {
+            destination: Arc::clone(&sink),
+            status,
+        };
+        let to = To {
+            sink: Arc::clone(&sink),
+        };
+        SinkMetrics {
+            delivered: self.outputs.get_or_create_owned(&output("ok")),
+            failed: self.outputs.get_or_create_owned(&output("error")),
+            retries: self.retries.get_or_create_owned(&to),
+            in_flight: self.in_flight.get_or_create_owned(&to),
+            paused: self.paused.get_or_create_owned(&to),
+            send: self.send.get_or_create_owned(&to),
         }
     }
 
@@ -178,24 +302,20 @@ impl Metrics {
             .inc_by(count);
     }
 
-    fn output(&self, status: &'static str, count: u64) {
-        self.outputs
-            .get_or_create(&Output {
-                destination: "cloudevents",
-                status,
-            })
-            .inc_by(count);
-    }
-
     /// All series, in the `OpenMetrics` text format.
-    pub(crate) fn text(&self, room: &Room) -> String {
-        self.queue_alerts
-            .set(i64::try_from(room.alerts()).unwrap_or(i64::MAX));
-        self.queue_bytes
-            .set(i64::try_from(room.bytes()).unwrap_or(i64::MAX));
+    pub(crate) fn text(&self, spooled: Spooled) -> String {
+        let spool = &self.spool;
+        spool.alerts.set(gauge(spooled.alerts));
+        spool.bytes.set(gauge(spooled.bytes));
+        spool.oldest.set(gauge(spooled.oldest.as_secs()));
+        spool.writable.set(i64::from(spooled.writable));
         let mut text = String::new();
         // Writing to a String does not fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
     }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }

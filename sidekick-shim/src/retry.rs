@@ -23,19 +23,23 @@ pub(crate) enum Verdict {
     Done,
     /// The sink may take it later.
     Again,
-    /// The sink does not want it, now or later.
-    Final,
+    /// The sink does not want this alert, now or later.
+    Dead,
+    /// The sink wants no alert from this sender as it is configured.
+    Pause,
 }
 
 /// What a status says about trying again: Knative's delivery contract, with 425 as RFC 8470 means it.
 ///
-/// A status above 599 counts as a 5xx (RFC 9110, section 15). 404 is tried again because a Broker answers it until it is programmed. A redirect is final: the sink's URL is used
-/// exactly as it was configured.
+/// A status above 599 counts as a 5xx (RFC 9110, section 15). 404 is tried again because a Broker answers it until it is
+/// programmed. Only what the event itself can be the reason for ends it. Whatever else is left, such as 401, 405 and a
+/// redirect (the sink's URL is used exactly as it was configured), would be the answer to every event.
 pub(crate) fn verdict(status: StatusCode) -> Verdict {
     match status.as_u16() {
         200..=299 => Verdict::Done,
         404 | 408 | 409 | 425 | 429 | 500.. => Verdict::Again,
-        _ => Verdict::Final,
+        400 | 413 | 415 | 422 | 431 => Verdict::Dead,
+        _ => Verdict::Pause,
     }
 }
 
@@ -72,7 +76,8 @@ mod tests {
         assert_eq!(codes(Verdict::Done), Vec::from_iter(200..=299));
         let again: Vec<_> = [404, 408, 409, 425, 429].into_iter().chain(500..=999).collect();
         assert_eq!(codes(Verdict::Again), again);
-        assert_eq!(codes(Verdict::Final).len(), 900 - 100 - again.len());
+        assert_eq!(codes(Verdict::Dead), [400, 413, 415, 422, 431]);
+        assert_eq!(codes(Verdict::Pause).len(), 900 - 100 - again.len() - 5);
     }
 
     #[test]

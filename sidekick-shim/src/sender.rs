@@ -1,231 +1,402 @@
-//! The sender: takes alerts out of the queue and tries each until the sink has it, does not want it, or it is too old.
+//! The sender of one sink: takes alerts out of the spool and tries each until the sink has it, does not want it, or it is
+//! too old.
 //!
-//! One task decides, so there is nothing to lock; each try is a task of its own. An alert that waits for its next try
-//! waits in a heap, not in one of the places for requests: a sink that refuses one alert does not hold up the others.
+//! Each of its places tries one alert at a time. An alert that waits for its next try does not wait in a place: a sink
+//! that refuses one alert does not hold up the others. One that takes nothing at all is left alone for a while, all places
+//! together.
+
+mod backoff;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{JoinError, JoinSet};
+use falco_event::Timestamp;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
+use crate::config::Sink;
 use crate::envelope::Envelope;
-use crate::metrics::{Lost, Metrics};
+use crate::metrics::{Lost, Metrics, SinkMetrics};
 use crate::observer::Observer;
 use crate::printable::Printable;
-use crate::queue::Queued;
 use crate::retry::{Verdict, pause};
 use crate::sink::{Answer, Post};
+use crate::spool::dead::DeadLetter;
+use crate::spool::{Item, Key, Lane, Next, Spool};
+use backoff::{Backoff, Leave};
 
-/// How many requests to the sink are in flight at once, and so how many connections are kept.
-/// Enough to hide a Broker's latency (8 requests of 5 ms are 1,600 alerts/s), few enough not to be its load test.
-pub(crate) const CONCURRENCY: usize = 8;
+/// How many requests to a sink are in flight at once, and so how many connections are kept: half of them take the newest
+/// alerts, the other half the oldest. Enough to hide a Broker's latency (8 requests of 5 ms are 1,600 alerts/s), few
+/// enough not to be its load test.
+pub(crate) const CONCURRENCY: u32 = 8;
 
-/// How often at most the log says that tries fail. An outage with a full queue would write 4,000 lines a second.
+/// How often at most the log says that tries fail. An outage with a full spool would write thousands of lines a second.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// What each try needs; shared by the tries.
+/// What each try needs.
 pub(crate) struct Way<P> {
-    pub(crate) sink: P,
+    pub(crate) http: P,
     pub(crate) envelope: Envelope,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Which sink it is, and its place among the sinks.
+    pub(crate) sink: Sink,
+    pub(crate) number: usize,
+    /// How old, counted from its acceptance, an alert may be when a further try starts.
+    pub(crate) retry_for: Duration,
+    /// The largest request in bytes.
+    pub(crate) event_bytes: usize,
 }
 
 /// An alert on its way, with the number of tries that it has had.
 struct Trip {
-    queued: Queued,
+    key: Key,
+    item: Item,
     tries: u32,
 }
 
 /// An alert that waits for its next try; ordered by when that is due.
-struct Waiting(Instant, Trip);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Resting {
+    due: Instant,
+    key: Key,
+    tries: u32,
+}
 
+/// The sender of one sink; its places share it.
 pub(crate) struct Sender<P> {
-    pub(crate) way: Arc<Way<P>>,
-    pub(crate) metrics: Arc<Metrics>,
-    /// How old, counted from its acceptance, an alert may be when a further try starts.
-    pub(crate) retry_for: Duration,
-    fresh: Option<UnboundedReceiver<Queued>>,
-    waiting: BinaryHeap<Reverse<Waiting>>,
-    flying: JoinSet<(Trip, Answer)>,
-    last_was_fresh: bool,
+    way: Way<P>,
+    spool: Spool,
+    metrics: Arc<Metrics>,
+    own: SinkMetrics,
+    /// No further alert comes.
+    closed: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    resting: BinaryHeap<Reverse<Resting>>,
+    backoff: Backoff,
     complained: Option<Instant>,
+    last_rested: bool,
+}
+
+/// What a place does next.
+enum Do {
+    Try(Trip),
+    Wait(Option<Instant>),
+    End,
 }
 
 impl<P: Post> Sender<P> {
-    pub(crate) fn new(
-        way: Way<P>,
-        metrics: Arc<Metrics>,
-        retry_for: Duration,
-        fresh: UnboundedReceiver<Queued>,
-    ) -> Self {
+    pub(crate) fn new(way: Way<P>, spool: Spool, metrics: Arc<Metrics>, closed: CancellationToken) -> Self {
         Self {
-            way: Arc::new(way),
+            own: metrics.sink(&way.sink.name),
+            way,
+            spool,
             metrics,
-            retry_for,
-            fresh: Some(fresh),
-            waiting: BinaryHeap::new(),
-            flying: JoinSet::new(),
-            last_was_fresh: false,
-            complained: None,
+            closed,
+            state: Mutex::default(),
         }
     }
 
-    /// Sends until the queue is closed and every alert of it is delivered or given up.
-    /// Dropping the future ends the requests in flight.
-    pub(crate) async fn run(mut self) {
-        while self.fresh.is_some() || !self.waiting.is_empty() || !self.flying.is_empty() {
-            if self.flying.len() < CONCURRENCY
-                && let Some(trip) = self.ready()
-            {
-                self.start(trip);
+    /// Sends until no further alert comes and every one is delivered or given up. Dropping the future ends the requests
+    /// in flight; their alerts are in the spool.
+    pub(crate) async fn run(self) {
+        let sender = Arc::new(self);
+        let mut places = JoinSet::new();
+        for place in 0..CONCURRENCY {
+            let lane = if place % 2 == 0 {
+                Lane::Newest
             } else {
-                self.wait().await;
+                Lane::Oldest
+            };
+            let sender = Arc::clone(&sender);
+            places.spawn(async move { sender.place(lane).await });
+        }
+        places.join_all().await;
+    }
+
+    async fn place(&self, lane: Lane) {
+        loop {
+            match self.what_next(lane) {
+                Do::Try(trip) => {
+                    // There may be more to do than this.
+                    self.spool.ledger().wake_one(self.way.number);
+                    self.go(trip).await;
+                }
+                Do::Wait(until) => self.wait(until).await,
+                Do::End => return self.spool.ledger().wake_all(self.way.number),
             }
         }
     }
 
-    /// The next alert that can be tried now: a new one and one whose pause is over by turns, if there are both.
-    fn ready(&mut self) -> Option<Trip> {
-        let first_fresh = !self.last_was_fresh;
-        let trip = if first_fresh {
-            self.new_one().or_else(|| self.due())
+    async fn wait(&self, until: Option<Instant>) {
+        let timer = async { sleep_until(until.unwrap_or_else(Instant::now)).await };
+        tokio::select! {
+            () = self.spool.ledger().work(self.way.number) => {}
+            () = timer, if until.is_some() => {}
+            () = self.closed.cancelled(), if !self.closed.is_cancelled() => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn what_next(&self, lane: Lane) -> Do {
+        if self.closed.is_cancelled() && self.spool.ledger().is_empty(self.way.number) {
+            return Do::End;
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        let leave = state.backoff.leave(now);
+        if let Leave::Not(until) = leave {
+            return Do::Wait(until);
+        }
+        if let Some(trip) = self.next_trip(&mut state, lane, now) {
+            if leave == Leave::Probe {
+                state.backoff.probing();
+            }
+            return Do::Try(trip);
+        }
+        Do::Wait(state.resting.peek().map(|Reverse(resting)| resting.due))
+    }
+
+    /// The next alert that can be tried now. What has rested goes with the oldest by turns, and with the newest if there
+    /// are none.
+    fn next_trip(&self, state: &mut State, lane: Lane, now: Instant) -> Option<Trip> {
+        let rested_first = lane == Lane::Oldest && !state.last_rested;
+        let trip = if rested_first {
+            self.rested(state, now).or_else(|| self.untried(lane))
         } else {
-            self.due().or_else(|| self.new_one())
+            self.untried(lane).or_else(|| self.rested(state, now))
         };
-        self.last_was_fresh = trip.as_ref().is_some_and(|trip| trip.tries == 0);
+        if lane == Lane::Oldest {
+            state.last_rested = trip.as_ref().is_some_and(|trip| trip.tries > 0);
+        }
         trip
     }
 
-    fn new_one(&mut self) -> Option<Trip> {
-        let queued = self.fresh.as_mut()?.try_recv().ok()?;
-        Some(Trip { queued, tries: 0 })
+    fn rested(&self, state: &mut State, now: Instant) -> Option<Trip> {
+        while state
+            .resting
+            .peek()
+            .is_some_and(|Reverse(resting)| resting.due <= now)
+            && let Some(Reverse(Resting { key, tries, .. })) = state.resting.pop()
+        {
+            // Without it: it was given up meanwhile, or it is among those that were never tried again.
+            if let Some(item) = self.spool.ledger().again(self.way.number, key) {
+                return Some(Trip { key, item, tries });
+            }
+        }
+        None
     }
 
-    fn due(&mut self) -> Option<Trip> {
-        let due = self.next_due().is_some_and(|due| due <= Instant::now());
-        if due {
-            self.waiting.pop().map(|Reverse(Waiting(_, trip))| trip)
-        } else {
-            None
+    fn untried(&self, lane: Lane) -> Option<Trip> {
+        loop {
+            match self.spool.ledger().next(self.way.number, lane) {
+                // A start does not know of the alerts on the disk which sink wants them.
+                Next::Try(key, item) if !self.way.sink.wants(&item.alert) => {
+                    self.spool.settle(self.way.number, key);
+                }
+                Next::Try(key, item) => {
+                    return Some(Trip { key, item, tries: 0 });
+                }
+                Next::Read(want) => {
+                    self.spool.read(self.way.number, want);
+                    return None;
+                }
+                Next::Nothing => return None,
+            }
         }
     }
 
-    fn next_due(&self) -> Option<Instant> {
-        self.waiting.peek().map(|Reverse(Waiting(due, _))| *due)
-    }
-
-    fn start(&mut self, mut trip: Trip) {
+    async fn go(&self, mut trip: Trip) {
         trip.tries = trip.tries.saturating_add(1);
-        let way = Arc::clone(&self.way);
-        self.flying.spawn(async move {
-            let answer = way.try_once(&trip).await;
-            (trip, answer)
-        });
-    }
-
-    /// Waits until a try has ended or, where there is a free place, another can start.
-    async fn wait(&mut self) {
-        let place = self.flying.len() < CONCURRENCY;
-        let due = self.next_due();
-        let next_due = async { sleep_until(due.unwrap_or_else(Instant::now)).await };
-        tokio::select! {
-            Some(ended) = self.flying.join_next() => match ended {
-                Ok((trip, answer)) => self.settle(trip, &answer),
-                Err(error) => self.broken(&error),
-            },
-            fresh = next_fresh(&mut self.fresh), if place && self.fresh.is_some() => match fresh {
-                Some(queued) => self.start(Trip { queued, tries: 0 }),
-                None => self.fresh = None,
-            },
-            () = next_due, if place && due.is_some() => {}
+        let body = Bytes::from(self.way.envelope.body(&trip.item.alert, trip.item.received));
+        if body.len() > self.way.event_bytes {
+            let (bytes, most) = (body.len(), self.way.event_bytes);
+            self.state().backoff.unprobed();
+            return self
+                .bury(
+                    trip,
+                    format!("not sent: {bytes} bytes, and at most {most} may be sent"),
+                )
+                .await;
+        }
+        let begun = Instant::now();
+        self.own.begin();
+        let answer = self.try_once(&trip, body).await;
+        self.own.end(begun.elapsed());
+        match answer {
+            Some(answer) => self.settle(trip, &answer).await,
+            None => self.broken(&trip),
         }
     }
 
-    fn settle(&mut self, trip: Trip, answer: &Answer) {
+    /// None if an observer panicked: its alert is gone with it, and no other.
+    async fn try_once(&self, trip: &Trip, body: Bytes) -> Option<Answer> {
+        let mut tried = pin!(self.way.try_once(trip, body));
+        std::future::poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| tried.as_mut().poll(context)));
+            match polled {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
+                Err(_) => Poll::Ready(None),
+            }
+        })
+        .await
+    }
+
+    async fn settle(&self, trip: Trip, answer: &Answer) {
         match answer.verdict() {
-            Verdict::Done => self.done(),
-            Verdict::Final => self.give_up(&trip, answer, Lost::RefusedBySink),
-            Verdict::Again => self.put_off(trip, answer),
+            Verdict::Done => self.done(&trip),
+            Verdict::Dead => {
+                self.took(answer);
+                self.bury(trip, answer.to_string()).await;
+            }
+            Verdict::Again => self.put_off(&trip, answer, false),
+            Verdict::Pause => self.put_off(&trip, answer, true),
         }
     }
 
-    fn done(&mut self) {
-        self.metrics.delivered();
-        if self.waiting.is_empty() && self.complained.take().is_some() {
-            tracing::info!("the sink takes alerts again");
+    fn done(&self, trip: &Trip) {
+        self.took(&"it takes alerts");
+        if self.spool.settle(self.way.number, trip.key) {
+            self.own.delivered();
         }
     }
 
-    fn put_off(&mut self, trip: Trip, answer: &Answer) {
-        let due = Instant::now() + pause(trip.tries, fastrand::f64(), answer.retry_after());
-        if due > trip.queued.since + self.retry_for {
-            return self.give_up(&trip, answer, Lost::TooOld);
+    /// The sink is there, and no reason to leave it alone.
+    fn took(&self, answer: &dyn std::fmt::Display) {
+        let mut state = self.state();
+        let was = state.backoff.success();
+        if was.closed {
+            self.spool.ledger().wake_all(self.way.number);
         }
-        self.metrics.retried();
-        self.complain(answer);
-        self.waiting.push(Reverse(Waiting(due, trip)));
+        let complained = state.complained.is_some() && state.resting.is_empty();
+        if complained {
+            state.complained = None;
+        }
+        drop(state);
+        if was.paused {
+            self.own.paused(false);
+        }
+        if complained || was.paused {
+            tracing::info!(sink = self.way.sink.name, %answer, "the sink takes alerts again");
+        }
     }
 
-    fn give_up(&self, trip: &Trip, answer: &Answer, reason: Lost) {
-        self.metrics.lost(reason, 1);
-        let alert = &trip.queued.alert;
-        let rule = Printable(alert.rule());
-        tracing::error!(id = %alert.id(), %rule, %answer, tries = trip.tries, reason = reason.as_str(), "an alert was not delivered");
-    }
-
-    /// A try panicked, which an observer can make it do: its alert is gone with it.
-    fn broken(&self, error: &JoinError) {
-        self.metrics.lost(Lost::InternalError, 1);
-        tracing::error!(%error, "an alert was lost while it was sent");
-    }
-
-    fn complain(&mut self, answer: &Answer) {
+    fn put_off(&self, trip: &Trip, answer: &Answer, pauses: bool) {
         let now = Instant::now();
-        if self.complained.is_none_or(|last| now >= last + COMPLAIN_EVERY) {
-            self.complained = Some(now);
-            let waiting = self.waiting.len().saturating_add(1);
-            tracing::warn!(%answer, waiting, "the sink does not take alerts; trying again");
+        self.own.retried();
+        let mut state = self.state();
+        let jitter = fastrand::f64();
+        let alarm = state.backoff.failure(now, pauses, jitter, answer.retry_after());
+        let due = now + pause(trip.tries, jitter, answer.retry_after());
+        let too_old = trip.item.age().saturating_add(due - now) > self.way.retry_for;
+        if !too_old {
+            state.resting.push(Reverse(Resting {
+                due,
+                key: trip.key,
+                tries: trip.tries,
+            }));
         }
+        let complain = state.complain(now);
+        drop(state);
+        if pauses {
+            self.own.paused(true);
+        }
+        let sink = &self.way.sink.name;
+        if alarm {
+            tracing::error!(sink, %answer, "the sink is paused: its configuration or the sink's is wrong; nothing is thrown away");
+        } else if complain && !pauses {
+            let waiting = self.spool.ledger().count().alerts;
+            tracing::warn!(sink, %answer, waiting, "the sink does not take alerts; trying again");
+        }
+        if too_old {
+            return self.give_up(trip, answer);
+        }
+        self.spool.ledger().rest(self.way.number, trip.key);
+        // Who waits may have to wait for something else now.
+        self.spool.ledger().wake_one(self.way.number);
+    }
+
+    fn give_up(&self, trip: &Trip, answer: &Answer) {
+        if !self.spool.settle(self.way.number, trip.key) {
+            return;
+        }
+        self.metrics.lost(Lost::TooOld, 1);
+        self.own.failed();
+        let alert = &trip.item.alert;
+        let rule = Printable(alert.rule());
+        tracing::error!(sink = self.way.sink.name, id = %alert.id(), %rule, %answer, tries = trip.tries, "an alert was not delivered: it is too old");
+    }
+
+    /// What is wrong with the alert itself is not tried again, unless someone asks for it.
+    async fn bury(&self, trip: Trip, answer: String) {
+        let alert = &trip.item.alert;
+        let letter = DeadLetter {
+            sink: self.way.sink.name.clone(),
+            received: trip.item.received.as_microsecond(),
+            refused: Timestamp::now().as_microsecond(),
+            answer,
+            id: alert.id().to_string(),
+            data: alert.as_bytes().to_vec(),
+        };
+        let answer = letter.answer.clone();
+        if !self.spool.bury(letter).await {
+            let due = Instant::now() + pause(u32::MAX, fastrand::f64(), None);
+            self.state().resting.push(Reverse(Resting {
+                due,
+                key: trip.key,
+                tries: trip.tries,
+            }));
+            return self.spool.ledger().rest(self.way.number, trip.key);
+        }
+        self.spool.settle(self.way.number, trip.key);
+        self.own.failed();
+        let rule = Printable(alert.rule());
+        tracing::error!(sink = self.way.sink.name, id = %alert.id(), %rule, answer, tries = trip.tries, "an alert was not delivered: it is a dead letter");
+    }
+
+    fn broken(&self, trip: &Trip) {
+        self.state().backoff.unprobed();
+        self.spool.settle(self.way.number, trip.key);
+        self.metrics.lost(Lost::InternalError, 1);
+        self.own.failed();
+        tracing::error!(
+            sink = self.way.sink.name,
+            "an alert was lost while it was sent: its try panicked"
+        );
     }
 }
 
-async fn next_fresh(fresh: &mut Option<UnboundedReceiver<Queued>>) -> Option<Queued> {
-    fresh.as_mut()?.recv().await
+impl State {
+    fn complain(&mut self, now: Instant) -> bool {
+        let due = self.complained.is_none_or(|last| now >= last + COMPLAIN_EVERY);
+        if due {
+            self.complained = Some(now);
+        }
+        due
+    }
 }
 
 impl<P: Post> Way<P> {
-    async fn try_once(&self, trip: &Trip) -> Answer {
-        let alert = &trip.queued.alert;
-        let event = Bytes::from(self.envelope.body(alert, trip.queued.received));
-        self.observer.sending(alert.id(), trip.tries, &event);
-        let answer = self.sink.post(event).await;
-        self.observer.answered(alert.id(), trip.tries, &answer);
+    async fn try_once(&self, trip: &Trip, body: Bytes) -> Answer {
+        let id = trip.item.alert.id();
+        self.observer.sending(id, trip.tries, &body);
+        let answer = self.http.post(body).await;
+        self.observer.answered(id, trip.tries, &answer);
         answer
-    }
-}
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for Waiting {}
-
-impl PartialOrd for Waiting {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Waiting {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.cmp(&other.0)
     }
 }
 

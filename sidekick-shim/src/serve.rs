@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Mistakes};
+use crate::config::{Config, Durability, Mistake, Mistakes, Name, Sink};
 use crate::destination::Destination;
 use crate::doors::Doors;
 use crate::follow::Followers;
@@ -17,39 +17,49 @@ use crate::front::{BODIES_BYTES, Front, Intake};
 use crate::input::Input;
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
-use crate::queue::{Room, queue};
 use crate::sender::{Sender, Way};
+use crate::spool::{self, Spool};
 
 /// A shim that is ready to be served.
 pub struct Shim {
     config: Config,
     destinations: Vec<Destination>,
+    spool: Spool,
+    metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
     followers: Followers,
     doors: Doors,
 }
 
 impl Shim {
-    /// A shim with this configuration, whose hops `observer` sees; `()` sees none.
+    /// A shim with this configuration, whose hops `observer` sees; `()` sees none. It holds the spool from here on.
     ///
     /// # Errors
-    /// A file that the configuration names cannot be used, or there is no certificate authority to trust an `https`
-    /// sink by: every such mistake.
+    /// A file that the configuration names cannot be used, there is no certificate authority to trust an `https` sink by,
+    /// or the spool cannot be held, read or written: every such mistake.
     pub fn new(config: Config, observer: impl Observer) -> Result<Self, Mistakes> {
         let mut followers = Followers::default();
         let mut mistakes = Vec::new();
         let destinations = Destination::all(&config, &mut followers, &mut mistakes);
         let doors = Doors::new(&config, &mut followers, &mut mistakes);
-        Mistakes::or(
-            mistakes,
-            Self {
-                config,
-                destinations,
-                observer: Arc::new(observer),
-                followers,
-                doors,
-            },
-        )
+        // Opened last, and only by one that will run.
+        Mistakes::or(mistakes, ())?;
+        let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(observer));
+        let spool = spool::open(&config.spool)
+            .and_then(|opened| Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer));
+        let spool = spool.map_err(|why| {
+            let name = Name::variable("SHIM_SPOOL");
+            Mistakes::from(Mistake::new(&name, format!("cannot be used: {why}")))
+        })?;
+        Ok(Self {
+            config,
+            destinations,
+            spool,
+            metrics,
+            observer,
+            followers,
+            doors,
+        })
     }
 
     /// Where the shim wants to listen and what else it was told; the front and, with [`FrontTls::plain`], the port
@@ -87,19 +97,23 @@ impl fmt::Debug for Shim {
 }
 
 /// How a shim ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// Alerts that were accepted and neither delivered nor given up. Those of them whose request was in flight may have arrived.
-    pub unsent: usize,
+    /// Alerts that were accepted and neither delivered nor given up. Those of them whose request was in flight may have
+    /// arrived.
+    pub unsent: u64,
+    /// Those of them that nothing keeps: all, if the spool is in memory.
+    pub lost: u64,
 }
 
-/// Serves `listener` until `drain` is ready: then it closes the listener, answers the requests in flight, sends what is
-/// queued and returns. It returns earlier at the drain deadline of its configuration, or when `abort` is ready.
+/// Serves `listener` until `drain` is ready: then it goes on for a while, closes the listener, answers the requests in
+/// flight, sends what is in the spool and returns. It returns earlier at the drain deadline of its configuration, or when
+/// `abort` is ready.
 ///
 /// Sockets and signals come from outside: [`signals`](crate::signals) makes both futures of SIGTERM and SIGINT, and a
-/// program that never aborts passes [`std::future::pending`]. An alert answered 200 is in memory only, so what is not
-/// sent at the end is lost: it is counted, logged, and in [`Ended::unsent`]. Dropping the future ends everything at once,
-/// without that count.
+/// program that never aborts passes [`std::future::pending`]. What is not sent at the end is counted, logged, and in
+/// [`Ended::unsent`]; it waits on the disk for the next start, unless the spool is in memory. Dropping the future ends
+/// everything at once, without that count.
 ///
 /// See the [crate](crate#in-another-program) for an example.
 pub async fn serve(
@@ -110,30 +124,35 @@ pub async fn serve(
 ) -> Ended {
     let Shim {
         config,
-        mut destinations,
+        destinations,
+        spool,
+        metrics,
         observer,
         followers,
         doors,
     } = shim;
-    let first = destinations.remove(0);
     announce(&listener, &config, doors.plain.as_ref());
-    let metrics = Arc::new(Metrics::new());
-    let (queue, fresh) = queue(config.queue);
-    let room = queue.room();
-    let way = Way {
-        sink: first.http,
-        envelope: first.envelope,
+    let closed = CancellationToken::new();
+    let way = |(number, (destination, sink)): (usize, (Destination, &Sink))| Way {
+        http: destination.http,
+        envelope: destination.envelope,
         observer: Arc::clone(&observer),
+        sink: sink.clone(),
+        number,
+        retry_for: config.retry_for,
+        event_bytes: config.event_bytes,
     };
-    let sender = Sender::new(way, Arc::clone(&metrics), config.retry_for, fresh);
+    let ways = destinations.into_iter().zip(&config.sinks).enumerate().map(way);
+    let mut sending: JoinSet<()> = ways
+        .map(|way| Sender::new(way, spool.clone(), Arc::clone(&metrics), closed.clone()).run())
+        .collect();
     let front = Front {
         intake: Arc::new(Intake {
             edits: config.edits,
             sinks: config.sinks,
         }),
-        queue,
+        spool: spool.clone(),
         metrics: Arc::clone(&metrics),
-        observer,
         bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
     };
     let draining = CancellationToken::new();
@@ -142,28 +161,26 @@ pub async fn serve(
             () = drain => draining.cancel(),
             () = draining.cancelled() => {}
         }
-        tracing::info!(queued = room.alerts(), "draining");
+        tracing::info!(alerts = spool.ledger().count().alerts, "draining");
     };
-    // The front owns the queue's end: when it is done the queue is closed, and the sender ends once it is empty.
-    // Pinned here, so that it is still whole when one of the others ends it, and what it holds can be counted.
-    let mut all = pin!(async {
-        tokio::join!(
-            drain,
-            doors.serve(listener, front, draining.clone()),
-            sender.run()
-        )
-    });
+    // A sender ends when the front has ended and nothing waits for its sink.
+    let all = async {
+        tokio::join!(drain, doors.serve(listener, front, draining.clone()));
+        closed.cancel();
+        while sending.join_next().await.is_some() {}
+    };
     let deadline = async {
         draining.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
     tokio::select! {
-        _ = &mut all => {}
+        () = all => {}
         () = deadline => tracing::error!("the drain deadline is over"),
         () = abort => tracing::error!("aborted"),
         () = followers.run() => {}
     }
-    end(&room, &metrics)
+    sending.shutdown().await;
+    end(&spool, &metrics, config.spool.durability).await
 }
 
 fn announce(listener: &TcpListener, config: &Config, plain: Option<&TcpListener>) {
@@ -186,17 +203,31 @@ fn announce(listener: &TcpListener, config: &Config, plain: Option<&TcpListener>
     tracing::info!(%address, "listening");
 }
 
-fn end(room: &Room, metrics: &Metrics) -> Ended {
-    let unsent = room.alerts();
-    if unsent > 0 {
-        metrics.lost(Lost::Shutdown, unsent as u64);
-        tracing::error!(
-            unsent,
-            bytes = room.bytes(),
-            "ended with alerts unsent: they are lost"
-        );
-    } else {
-        tracing::info!("ended with no alert left");
+async fn end(spool: &Spool, metrics: &Metrics, durability: Durability) -> Ended {
+    spool.close().await;
+    let left = spool.ledger().count();
+    let unsent = left.alerts;
+    match durability {
+        _ if unsent == 0 => {
+            tracing::info!("ended with no alert left");
+            Ended::default()
+        }
+        Durability::Memory => {
+            metrics.lost(Lost::Shutdown, unsent);
+            tracing::error!(
+                unsent,
+                bytes = left.bytes,
+                "ended with alerts unsent: they are lost"
+            );
+            Ended { unsent, lost: unsent }
+        }
+        Durability::Crash | Durability::PowerLoss => {
+            tracing::warn!(
+                unsent,
+                bytes = left.bytes,
+                "ended with alerts unsent: they wait in the spool"
+            );
+            Ended { unsent, lost: 0 }
+        }
     }
-    Ended { unsent }
 }

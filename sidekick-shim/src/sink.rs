@@ -113,7 +113,7 @@ impl HttpSink {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(CONCURRENCY)
+            .pool_max_idle_per_host(CONCURRENCY as usize)
             .build(connector);
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(content_type(sink.format))),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sidekick_shim::{Bounds, Config, File, Format, Mistakes, Sink};
+use sidekick_shim::{Config, Durability, File, Format, Mistakes, Sink, WhenFull};
 
 const SINK: (&str, &str) = ("K_SINK", "http://broker/ns/default");
 
@@ -34,15 +34,15 @@ fn the_sink_alone_is_enough() {
     let listen: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(listen, ["[::]:2801", "0.0.0.0:2801"]);
     assert_eq!(config.sinks[0].url, SINK.1);
-    assert_eq!(
-        config.queue,
-        Bounds {
-            alerts: 20_000,
-            bytes: 33_554_432
-        }
-    );
+    assert_eq!(config.spool.folder, Path::new("/var/spool/sidekick-shim"));
+    assert_eq!(config.spool.durability, Durability::Crash);
+    assert_eq!(config.spool.bytes, 1 << 30);
+    assert_eq!(config.spool.sync, Duration::from_millis(100));
+    assert_eq!(config.spool.when_full, WhenFull::DropOldest);
+    assert_eq!(config.event_bytes, 1 << 20);
+    assert_eq!(config.linger, Duration::from_secs(5));
     assert_eq!(config.send_deadline, Duration::from_secs(10));
-    assert_eq!(config.retry_for, Duration::from_secs(360));
+    assert_eq!(config.retry_for, Duration::from_hours(24));
     assert_eq!(config.drain_deadline, Duration::from_secs(20));
     assert_eq!(config.overrides.iter().count(), 0);
     assert_eq!(config.ca_certs.len(), 0);
@@ -78,8 +78,13 @@ fn every_variable_is_read() {
         ("LISTENPORT", "0"),
         ("K_CE_OVERRIDES", r#"{"extensions":{"b":"knative"}}"#),
         ("CLOUDEVENTS_EXTENSIONS", "a:1,b:2"),
-        ("SHIM_QUEUE_ALERTS", "7"),
-        ("SHIM_QUEUE_BYTES", "1048576"),
+        ("SHIM_SPOOL", "/s"),
+        ("SHIM_DURABILITY", "power-loss"),
+        ("SHIM_SPOOL_BYTES", "16777216"),
+        ("SHIM_SYNC", "1s"),
+        ("SHIM_FULL", "reject"),
+        ("SHIM_EVENT_BYTES", "65536"),
+        ("SHIM_LINGER", "2s"),
         ("SHIM_SEND_DEADLINE", "250ms"),
         ("SHIM_RETRY_FOR", "1h"),
         ("SHIM_DRAIN_DEADLINE", "2m"),
@@ -91,13 +96,13 @@ fn every_variable_is_read() {
         config.overrides.iter().collect::<Vec<_>>(),
         [("a", "1"), ("b", "knative")]
     );
-    assert_eq!(
-        config.queue,
-        Bounds {
-            alerts: 7,
-            bytes: 1_048_576
-        }
-    );
+    assert_eq!(config.spool.folder, Path::new("/s"));
+    assert_eq!(config.spool.durability, Durability::PowerLoss);
+    assert_eq!(config.spool.bytes, 1 << 24);
+    assert_eq!(config.spool.sync, Duration::from_secs(1));
+    assert_eq!(config.spool.when_full, WhenFull::Reject);
+    assert_eq!(config.event_bytes, 65_536);
+    assert_eq!(config.linger, Duration::from_secs(2));
     assert_eq!(config.send_deadline, Duration::from_millis(250));
     assert_eq!(config.retry_for, Duration::from_secs(3600));
     assert_eq!(config.drain_deadline, Duration::from_secs(120));
@@ -383,8 +388,10 @@ fn all_mistakes_are_named_at_once_on_one_line_each() {
         ("K_CE_OVERRIDES", r#"{"extensions":{"Bad_Name":"x"}}"#),
         ("CLOUDEVENTS_EXTENSIONS", "no colon\nhere"),
         ("K_CA_CERTS", "/etc/ssl/ca.crt"),
-        ("SHIM_QUEUE_ALERTS", "0"),
-        ("SHIM_QUEUE_BYTES", "1024"),
+        ("SHIM_DURABILITY", "disk"),
+        ("SHIM_SPOOL_BYTES", "1024"),
+        ("SHIM_FULL", "wait"),
+        ("SHIM_EVENT_BYTES", "0"),
         ("SHIM_SEND_DEADLINE", "10"),
         ("SHIM_RETRY_FOR", "2d"),
         ("SHIM_DRAIN_DEADLINE", "-1s"),
@@ -409,8 +416,10 @@ fn all_mistakes_are_named_at_once_on_one_line_each() {
     `K_CA_CERTS` is `/etc/ssl/ca.crt`, expected certificates as PEM text, not a path
     `CUSTOMFIELDS` is `%UNSET`, expected the name of a variable that is set, after the `%`
     `TEMPLATEDFIELDS` is `{{ .x }}}}{{`, expected text and actions such as {{ index . "k8s.ns.name" }}, {{ or (index . "a.b") .name "text" }}; no other function of Go's templates is read
-    `SHIM_QUEUE_ALERTS` is `0`, expected a number from 1 to 10000000
-    `SHIM_QUEUE_BYTES` is `1024`, expected a number from 1048576 to 1073741824
+    `SHIM_DURABILITY` is `disk`, expected crash, power-loss or memory
+    `SHIM_SPOOL_BYTES` is `1024`, expected a number from 16777216 to 1099511627776
+    `SHIM_FULL` is `wait`, expected drop-oldest or reject
+    `SHIM_EVENT_BYTES` is `0`, expected a number from 1024 to 1073741824
     `SHIM_SEND_DEADLINE` is `10`, expected a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s
     `SHIM_RETRY_FOR` is `2d`, expected a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s
     `SHIM_DRAIN_DEADLINE` is `-1s`, expected a duration from 1ms to 24h: a number and ms, s, m or h, such as 10s

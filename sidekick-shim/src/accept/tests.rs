@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-async fn take(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn take(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {
     let _ = request.into_body().collect().await;
     Ok(Response::default())
 }
@@ -138,7 +138,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
     let address = listener.local_addr().unwrap();
     let accepting = accept(
         door(listener),
-        service_fn(take),
+        || service_fn(take),
         std::future::pending(),
         Duration::ZERO,
     );
@@ -171,7 +171,7 @@ async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
     let until = async { drop(drained.await) };
     let accepting = tokio::spawn(accept(
         door(listener),
-        service_fn(take),
+        || service_fn(take),
         until,
         Duration::from_millis(20),
     ));

@@ -3,13 +3,14 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use falco_event::cloudevents;
 use http::StatusCode;
 use tokio::time::sleep;
 
 use super::*;
-use crate::config::Bounds;
-use crate::fixture::alert;
-use crate::queue::{Queue, queue};
+use crate::config::Format;
+use crate::fixture::{self, alert};
+use crate::spool::Patience;
 
 /// A request that the sink got.
 #[derive(Clone, Debug)]
@@ -69,8 +70,9 @@ fn status(status: u16) -> Answer {
 }
 
 struct Run {
-    queue: Queue,
+    spool: Spool,
     sender: Sender<FakeSink>,
+    closed: CancellationToken,
     metrics: Arc<Metrics>,
     got: Arc<Mutex<Vec<Got>>>,
     most: Arc<AtomicUsize>,
@@ -83,32 +85,36 @@ fn run(
     time: Duration,
     observer: impl Observer,
 ) -> Run {
-    let (queue, fresh) = queue(Bounds {
-        alerts: 1000,
-        bytes: 1 << 20,
-    });
+    let config = fixture::config(1 << 20);
     let (got, most, metrics) = (Arc::default(), Arc::default(), Arc::new(Metrics::new()));
-    let sink = FakeSink {
-        answer: Box::new(answer),
-        time,
-        start: Instant::now(),
-        got: Arc::clone(&got),
-        in_flight: AtomicUsize::new(0),
-        most: Arc::clone(&most),
-    };
+    let observer: Arc<dyn Observer> = Arc::new(observer);
+    let spool = Spool::inline(&config.spool, &config.sinks, &metrics, &observer);
     let way = Way {
-        sink,
+        http: FakeSink {
+            answer: Box::new(answer),
+            time,
+            start: Instant::now(),
+            got: Arc::clone(&got),
+            in_flight: AtomicUsize::new(0),
+            most: Arc::clone(&most),
+        },
         envelope: Envelope {
-            format: crate::config::Format::CloudEvents,
-            events: falco_event::cloudevents::Sender::default(),
+            format: Format::CloudEvents,
+            events: cloudevents::Sender::default(),
             keys: None,
         },
-        observer: Arc::new(observer),
+        observer,
+        sink: config.sinks[0].clone(),
+        number: 0,
+        retry_for: RETRY_FOR,
+        event_bytes: 10_000,
     };
-    let sender = Sender::new(way, Arc::clone(&metrics), RETRY_FOR, fresh);
+    let closed = CancellationToken::new();
+    let sender = Sender::new(way, spool.clone(), Arc::clone(&metrics), closed.clone());
     Run {
-        queue,
+        spool,
         sender,
+        closed,
         metrics,
         got,
         most,
@@ -117,23 +123,27 @@ fn run(
 
 impl Run {
     async fn push(&self, rule: &str) {
-        let alert = alert(rule);
-        self.queue
-            .room_for(&alert, Instant::now())
-            .await
-            .unwrap()
-            .fill(alert);
+        self.push_all(&[rule.to_owned()]).await;
     }
 
-    /// Closes the queue, waits for the sender to end, and returns what the sink got and the counters.
-    async fn end(self) -> (Vec<Got>, String) {
-        let room = self.queue.room();
-        drop(self.queue);
-        self.sender.run().await;
-        assert_eq!((room.alerts(), room.bytes()), (0, 0), "all room is given back");
-        let got = self.got.lock().unwrap().clone();
-        (got, self.metrics.text(&room))
+    async fn push_all(&self, rules: &[String]) {
+        let alerts = rules.iter().map(|rule| alert(rule)).collect();
+        self.spool.keep(alerts, &Patience::default()).await.unwrap();
     }
+
+    /// Waits for the sender to send all there is, and returns what the sink got and the counters.
+    async fn end(self) -> (Vec<Got>, String) {
+        self.closed.cancel();
+        self.sender.run().await;
+        let spooled = self.spool.spooled().await;
+        assert_eq!((spooled.alerts, spooled.bytes), (0, 0), "all room is given back");
+        let got = self.got.lock().unwrap().clone();
+        (got, self.metrics.text(spooled))
+    }
+}
+
+fn rules_of<'a>(got: &[&'a Got]) -> Vec<&'a str> {
+    got.iter().map(|got| got.rule.as_str()).collect()
 }
 
 fn rules(got: &[Got]) -> Vec<&str> {
@@ -168,7 +178,7 @@ async fn tries_with_the_same_event_until_the_sink_has_it() {
     counts(
         &counters,
         &[
-            "sidekick_shim_retries_total 2",
+            r#"sidekick_shim_retries_total{sink="cloudevents"} 2"#,
             r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="ok"} 1"#,
             r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="error"} 0"#,
         ],
@@ -176,8 +186,8 @@ async fn tries_with_the_same_event_until_the_sink_has_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_final_answer_ends_it_at_once() {
-    for code in [301, 400, 401, 403, 410, 413, 415, 422] {
+async fn what_is_wrong_with_the_alert_makes_it_a_dead_letter() {
+    for code in [400, 413, 415, 422, 431] {
         let run = run(move |_, _| status(code), Duration::ZERO, ());
         run.push("a").await;
         let (got, counters) = run.end().await;
@@ -185,11 +195,118 @@ async fn a_final_answer_ends_it_at_once() {
         counts(
             &counters,
             &[
-                r#"sidekick_shim_dropped_total{reason="refused_by_sink"} 1"#,
+                "sidekick_shim_spool_dead_letters 1",
                 r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="error"} 1"#,
             ],
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_too_large_is_not_sent_and_a_dead_letter() {
+    let run = run(|_, _| status(200), Duration::ZERO, ());
+    run.push(&"x".repeat(10_000)).await;
+    run.push("a").await;
+    let (got, counters) = run.end().await;
+    assert_eq!(rules(&got), ["a"]);
+    counts(&counters, &["sidekick_shim_spool_dead_letters 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_configuration_pauses_the_sink_and_loses_nothing() {
+    for code in [301, 308, 401, 403, 405, 407, 410] {
+        let start = Instant::now();
+        let mended = Duration::from_secs(30);
+        let run = run(
+            move |_, _| {
+                if start.elapsed() < mended {
+                    status(code)
+                } else {
+                    status(200)
+                }
+            },
+            Duration::ZERO,
+            (),
+        );
+        for n in 0..50 {
+            run.push(&n.to_string()).await;
+        }
+        let (got, counters) = run.end().await;
+        let (before, after): (Vec<_>, Vec<_>) = got.iter().partition(|got| got.at < mended);
+        // All places at once, and then one probe at a time.
+        assert!(before.len() < 48, "{code}: {}", before.len());
+        let mut after = rules_of(&after);
+        after.sort_unstable();
+        after.dedup();
+        assert_eq!(after.len(), 50, "{code}");
+        counts(
+            &counters,
+            &[
+                "sidekick_shim_spool_dead_letters 0",
+                r#"sidekick_shim_sinks_paused{sink="cloudevents"} 0"#,
+                r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="ok"} 50"#,
+            ],
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_nothing_is_left_alone_and_found_again_soon() {
+    let start = Instant::now();
+    let outage = Duration::from_mins(10);
+    let run = {
+        let mind = move |_: &str, _| {
+            if start.elapsed() < outage {
+                status(503)
+            } else {
+                status(200)
+            }
+        };
+        let mut run = run(mind, Duration::ZERO, ());
+        run.sender.way.retry_for = Duration::from_hours(1);
+        run
+    };
+    let all: Vec<_> = (0..2000).map(|n| n.to_string()).collect();
+    for some in all.chunks(100) {
+        run.push_all(some).await;
+    }
+    let (got, _) = run.end().await;
+    let before = got.iter().filter(|got| got.at < outage).count();
+    assert!((300..700).contains(&before), "{before}");
+    let gaps = got.windows(2).map(|two| two[1].at - two[0].at).max().unwrap();
+    assert!(gaps <= Duration::from_secs(5), "{gaps:?}");
+    let last = got.last().unwrap().at;
+    assert!(last <= outage + Duration::from_secs(6), "{last:?}");
+    assert_eq!(got.iter().filter(|got| got.at >= outage).count(), 2000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_the_places_take_the_newest_and_half_the_oldest() {
+    // Each request takes a second; more wait than are kept in memory.
+    let run = run(|_, _| status(200), Duration::from_secs(1), ());
+    let all: Vec<_> = (0..2000).map(|n| n.to_string()).collect();
+    for some in all.chunks(100) {
+        run.push_all(some).await;
+    }
+    let got = Arc::clone(&run.got);
+    let sending = tokio::spawn(run.sender.run());
+    sleep(Duration::from_millis(100)).await;
+    let mut first: Vec<usize> = got
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|got| got.rule.parse().unwrap())
+        .collect();
+    first.sort_unstable();
+    assert_eq!(first, [0, 1, 2, 3, 1996, 1997, 1998, 1999]);
+    sleep(Duration::from_secs(10)).await;
+    let got = got.lock().unwrap();
+    let old = got
+        .iter()
+        .filter(|got| got.rule.parse::<usize>().unwrap() < 1000)
+        .count();
+    assert_eq!((old, got.len()), (44, 88));
+    sending.abort();
 }
 
 #[tokio::test(start_paused = true)]

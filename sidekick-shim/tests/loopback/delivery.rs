@@ -43,7 +43,7 @@ async fn an_alert_becomes_an_event_with_the_same_bytes() {
     assert!(event["recordedtime"].is_string());
     let text = std::str::from_utf8(&got.body).unwrap();
     assert!(text.ends_with(&format!("\"data\":{ALERT}}}")), "{text}");
-    assert_eq!(shim.drained().await, Ended { unsent: 0 });
+    assert_eq!(shim.drained().await, Ended::default());
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn first_then_good(does: Does, variables: &'static [(&str, &str)]) -> (Ans
     let shim = Running::start(&sink.url(), variables, tries).await;
     Falco::connect(shim.address).await.post(ALERT).await;
     let (_, first) = seen.recv().await.unwrap();
-    assert_eq!(shim.drained().await, Ended { unsent: 0 });
+    assert_eq!(shim.drained().await, Ended::default());
     sink.got.close();
     let got = std::iter::from_fn(|| sink.got.try_recv().ok()).collect();
     (first, got)
@@ -94,9 +94,7 @@ async fn what_may_pass_is_tried_again_with_the_same_event() {
 
 #[tokio::test]
 async fn what_is_final_is_tried_once() {
-    for code in [
-        200, 201, 202, 204, 301, 302, 307, 400, 401, 403, 405, 410, 413, 415, 422,
-    ] {
+    for code in [200, 201, 202, 204, 400, 413, 415, 422, 431] {
         let (first, got) = first_then_good(Does::Answer(code), &[]).await;
         assert_eq!(first.to_string(), format!("status {code}"));
         assert_eq!(got.len(), 1, "{code}");
@@ -162,7 +160,7 @@ async fn a_sink_that_comes_up_later_gets_the_alert() {
     );
     let mut sink = Sink::on(TcpListener::bind(address).await.unwrap(), |_| Does::Answer(202));
     assert_eq!(sink.next().await.rule(), "Terminal shell in container");
-    assert_eq!(shim.drained().await, Ended { unsent: 0 });
+    assert_eq!(shim.drained().await, Ended::default());
 }
 
 #[tokio::test]
@@ -235,7 +233,7 @@ async fn an_https_sink_is_trusted_by_its_authority_and_not_without() {
     let shim = Running::start(&url, variables, ()).await;
     Falco::connect(shim.address).await.post(ALERT).await;
     assert_eq!(got.recv().await.unwrap().rule(), "Terminal shell in container");
-    assert_eq!(shim.drained().await, Ended { unsent: 0 });
+    assert_eq!(shim.drained().await, Ended::default());
 
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()])
         .unwrap()
@@ -248,6 +246,6 @@ async fn an_https_sink_is_trusted_by_its_authority_and_not_without() {
     let (_, answer) = seen.recv().await.unwrap();
     assert!(answer.to_string().contains("certificate"), "{answer}");
     shim.abort.cancel();
-    assert_eq!(shim.end.await.unwrap(), Ended { unsent: 1 });
+    assert_eq!(shim.end.await.unwrap(), Ended { unsent: 1, lost: 1 });
     assert!(got.try_recv().is_err());
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::support::{ALERT, Does, Falco, Sink, alert, status};
+use crate::support::{ALERT, BASICS, Does, Falco, Sink, alert, status};
 
 /// A running program, with its log as it comes.
 struct Program {
@@ -42,6 +42,7 @@ fn command(variables: &[(&str, &str)]) -> Command {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
     command
         .env_clear()
+        .envs(BASICS)
         .envs(variables)
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -160,7 +161,11 @@ async fn text_of_an_alert_reaches_the_log_escaped() {
     let rule = "nasty\n\u{1b}[31m{\"level\":\"INFO\"}\u{202e}";
     let mut falco = Falco::connect(program.address).await;
     assert_eq!(status(&falco.post(&alert(rule)).await), "200");
-    let line = line_with(&mut program.log, "an alert was not delivered").await;
+    let line = line_with(
+        &mut program.log,
+        "an alert was not delivered: it is a dead letter",
+    )
+    .await;
     assert_eq!(line["rule"], r#"nasty\n\u{1b}[31m{"level":"INFO"}\u{202e}"#);
     assert_eq!(
         (&line["answer"], &line["tries"]),

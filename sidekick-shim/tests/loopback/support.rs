@@ -172,6 +172,9 @@ impl Observer for Tries {
     }
 }
 
+/// What every shim of these tests has, unless it is told otherwise: no disk, and an end without delay.
+pub(crate) const BASICS: [(&str, &str); 2] = [("SHIM_DURABILITY", "memory"), ("SHIM_LINGER", "1ms")];
+
 /// A shim that runs in this process.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
@@ -202,6 +205,12 @@ impl Running {
             let set = variables.iter().find(|(variable, _)| *variable == name);
             set.map(|(_, value)| (*value).to_owned())
                 .or_else(|| (name == "K_SINK").then(|| sink.to_owned()))
+                .or_else(|| {
+                    BASICS
+                        .iter()
+                        .find(|basic| basic.0 == name)
+                        .map(|basic| basic.1.to_owned())
+                })
         };
         let file = File { name: "file", text };
         let config = Config::read(lookup, Some(file)).unwrap();

@@ -1,0 +1,238 @@
+//! The spool between the front and the sinks: an alert is accepted when it is in it.
+//!
+//! On the disk are the alerts ([`store`]), each once, whatever the number of sinks, and the dead letters ([`dead`]). One
+//! thread owns them ([`writer`]). What waits for which sink is in memory ([`ledger`], [`waiting`]), nearly all of it as
+//! ranges of numbers. An alert leaves the disk when no sink waits for it any more. That is written down some
+//! milliseconds later: what was delivered right before a crash is sent again, with the same id.
+
+mod clock;
+pub(crate) mod dead;
+pub(crate) mod folder;
+mod ledger;
+mod open;
+mod patience;
+mod ranges;
+mod store;
+mod sync;
+mod waiting;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use falco_event::Alert;
+use tokio::sync::oneshot;
+
+use crate::config::{self, Sink, WhenFull};
+use crate::metrics::{Metrics, Spooled};
+use crate::observer::Observer;
+use dead::DeadLetter;
+pub(crate) use ledger::{Ledger, Short};
+use open::Files;
+pub(crate) use open::Opened;
+pub(crate) use patience::{DELAY, Patience};
+use store::{Want, on_disk};
+pub(crate) use waiting::{Item, Key, Lane, Next};
+use writer::{Command, Keep, Writer};
+
+/// The spool, for those who put alerts in and those who take them out; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Spool {
+    writer: To,
+    ledger: Arc<Ledger>,
+    when_full: WhenFull,
+}
+
+/// How the writer is asked.
+#[derive(Clone)]
+enum To {
+    Thread(Sender<Command>),
+    /// Does what it is asked at once: a clock that stands still does not wait for a thread.
+    #[cfg(test)]
+    Inline(Arc<std::sync::Mutex<Writer>>),
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool")
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the files of a spool and holds them.
+///
+/// # Errors
+/// Why they cannot be used.
+pub(crate) fn open(spool: &config::Spool) -> Result<Opened, String> {
+    Files::open(spool).map_err(|why| match spool.durability {
+        config::Durability::Memory => why,
+        config::Durability::Crash | config::Durability::PowerLoss => {
+            format!("`{}`: {why}", spool.folder.display())
+        }
+    })
+}
+
+impl Spool {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// What is in the spool cannot be read, or there is no thread.
+    pub(crate) fn start(
+        opened: Opened,
+        spool: &config::Spool,
+        sinks: &[Sink],
+        metrics: &Arc<Metrics>,
+        observer: &Arc<dyn Observer>,
+    ) -> Result<Self, String> {
+        let (ledger, writer) = prepare(opened, spool, sinks, metrics, observer)?;
+        let (commands, out) = channel();
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || writer.run(&out))
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            writer: To::Thread(commands),
+            ledger,
+            when_full: spool.when_full,
+        })
+    }
+
+    /// A spool without a thread.
+    #[cfg(test)]
+    pub(crate) fn inline(
+        spool: &config::Spool,
+        sinks: &[Sink],
+        metrics: &Arc<Metrics>,
+        observer: &Arc<dyn Observer>,
+    ) -> Self {
+        let opened = open(spool).unwrap();
+        let (ledger, writer) = prepare(opened, spool, sinks, metrics, observer).unwrap();
+        Self {
+            writer: To::Inline(Arc::new(std::sync::Mutex::new(writer))),
+            ledger,
+            when_full: spool.when_full,
+        }
+    }
+
+    /// Whether alerts for which there is no room are rejected.
+    pub(crate) fn rejects(&self) -> bool {
+        self.when_full == WhenFull::Reject
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn ask(&self, command: Command) {
+        match &self.writer {
+            // It is gone only after it was told to end: who still asks gets no reply.
+            To::Thread(commands) => drop(commands.send(command)),
+            #[cfg(test)]
+            To::Inline(writer) => {
+                let mut writer = writer.lock().unwrap();
+                let reply = writer.carry_out(vec![command]);
+                writer.tidy_at_once();
+                if let Some(reply) = reply {
+                    let _ = reply.send(());
+                }
+            }
+        }
+    }
+
+    /// Keeps alerts, all of them or none. Where there is no room the answer waits for as long as the connection has
+    /// patience, and then what was chosen for that happens.
+    pub(crate) async fn keep(&self, alerts: Vec<Alert>, patience: &Patience) -> Result<(), Short> {
+        let alerts: Arc<[Alert]> = alerts.into();
+        let bytes = alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum();
+        let short = loop {
+            let mut room = std::pin::pin!(self.ledger.room.notified());
+            // From here on no notice is missed.
+            room.as_mut().enable();
+            let short = match self.ledger.promise(bytes) {
+                Ok(()) => match self.write(&alerts, bytes, false).await {
+                    Ok(()) => return Ok(()),
+                    Err(short) => short,
+                },
+                Err(short) => short,
+            };
+            if !patience.wait(room).await {
+                break short;
+            }
+        };
+        match (short, self.when_full) {
+            (Short::Full, WhenFull::Reject) => Err(short),
+            (_, when_full) => self.write(&alerts, 0, when_full == WhenFull::DropOldest).await,
+        }
+    }
+
+    async fn write(&self, alerts: &Arc<[Alert]>, promised: u64, make_room: bool) -> Result<(), Short> {
+        let (reply, written) = oneshot::channel();
+        self.ask(Command::Keep(Keep {
+            alerts: Arc::clone(alerts),
+            promised,
+            make_room,
+            reply,
+        }));
+        written.await.unwrap_or(Err(Short::Unwritable))
+    }
+
+    /// Asks for alerts to be read; the sink is woken when they are.
+    pub(crate) fn read(&self, sink: usize, want: Want) {
+        self.ask(Command::Read { sink, want });
+    }
+
+    /// Puts an alert among the dead letters; false if that is not possible.
+    pub(crate) async fn bury(&self, letter: DeadLetter) -> bool {
+        let (reply, buried) = oneshot::channel();
+        self.ask(Command::Bury { letter, reply });
+        buried.await.unwrap_or(false)
+    }
+
+    /// How it is now.
+    pub(crate) async fn spooled(&self) -> Spooled {
+        let (reply, oldest) = oneshot::channel();
+        self.ask(Command::Oldest(reply));
+        let count = self.ledger.count();
+        Spooled {
+            alerts: count.alerts,
+            bytes: count.bytes,
+            oldest: oldest.await.unwrap_or_default(),
+            writable: self.ledger.is_writable(),
+        }
+    }
+
+    /// A sink is done with an alert; false if it was given up meanwhile.
+    pub(crate) fn settle(&self, sink: usize, key: Key) -> bool {
+        let settled = self.ledger.settle(sink, key);
+        if settled.tell {
+            self.ask(Command::Tidy);
+        }
+        settled.waited
+    }
+
+    /// Writes down what there is to write down; from then on nothing is kept.
+    pub(crate) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        self.ask(Command::Close(reply));
+        let _ = closed.await;
+    }
+}
+
+fn prepare(
+    opened: Opened,
+    spool: &config::Spool,
+    sinks: &[Sink],
+    metrics: &Arc<Metrics>,
+    observer: &Arc<dyn Observer>,
+) -> Result<(Arc<Ledger>, Writer), String> {
+    let ledger = Ledger::new(spool.bytes as u64, sinks);
+    metrics.broken(opened.broken.len() as u64);
+    let writer = Writer::new(
+        opened,
+        Arc::clone(&ledger),
+        Arc::clone(metrics),
+        Arc::clone(observer),
+    );
+    Ok((ledger, writer.map_err(|error| error.to_string())?))
+}

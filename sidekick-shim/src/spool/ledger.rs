@@ -1,0 +1,360 @@
+//! What the front, the writer and the senders share: how much there is, and what waits for each sink.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::ranges::Ranges;
+use super::store::{Count, LEVELS};
+use super::waiting::{Found, Item, Key, Lane, Next, Waiting};
+use crate::config::Sink;
+
+/// Why an alert has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Short {
+    /// The spool is full.
+    Full,
+    /// The disk cannot be written.
+    Unwritable,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The bytes that alerts may take on the disk.
+    bound: u64,
+    state: Mutex<State>,
+    sinks: Vec<Line>,
+    /// Told when there is room again, or the disk can be written again.
+    pub(crate) room: Notify,
+}
+
+#[derive(Debug)]
+struct Line {
+    sink: Sink,
+    work: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    counts: [Count; LEVELS],
+    /// Bytes of alerts that were promised room and are not written yet.
+    promised: u64,
+    writable: bool,
+    waiting: Vec<Waiting>,
+    /// What no sink waits for any more and is still on the disk.
+    finished: [Ranges; LEVELS],
+}
+
+impl Ledger {
+    pub(crate) fn new(bound: u64, sinks: &[Sink]) -> Arc<Self> {
+        let lines = sinks.iter().map(|sink| Line {
+            sink: sink.clone(),
+            work: Notify::new(),
+        });
+        Arc::new(Self {
+            bound,
+            state: Mutex::new(State {
+                counts: Default::default(),
+                promised: 0,
+                writable: true,
+                waiting: sinks.iter().map(|_| Waiting::default()).collect(),
+                finished: Default::default(),
+            }),
+            sinks: lines.collect(),
+            room: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What can be told of it, for metrics and logs.
+    pub(crate) fn count(&self) -> Count {
+        let mut all = Count::default();
+        self.state().counts.iter().for_each(|count| all.add(*count));
+        all
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.state().writable
+    }
+
+    // The front's part.
+
+    /// Room for alerts that take so many bytes. It is given back by [`Self::keep_promise`].
+    pub(crate) fn promise(&self, bytes: u64) -> Result<(), Short> {
+        let mut state = self.state();
+        if !state.writable {
+            return Err(Short::Unwritable);
+        }
+        if state.free(self.bound) < bytes {
+            return Err(Short::Full);
+        }
+        state.promised = state.promised.saturating_add(bytes);
+        Ok(())
+    }
+
+    // The writer's part.
+
+    pub(crate) fn keep_promise(&self, bytes: u64) {
+        let mut state = self.state();
+        state.promised = state.promised.saturating_sub(bytes);
+    }
+
+    /// How many bytes are missing for alerts that were promised nothing, when so many are used.
+    pub(crate) fn missing(&self, bytes: u64, used: u64) -> u64 {
+        let all = bytes.saturating_add(used).saturating_add(self.state().promised);
+        all.saturating_sub(self.bound)
+    }
+
+    /// What is on the disk at the start, less what a sink is done with.
+    pub(crate) fn stored(&self, sink: usize, level: usize, seqs: &Ranges) {
+        if let Some(waiting) = self.state().waiting.get_mut(sink) {
+            for seqs in seqs.iter() {
+                waiting.add_stored(level, seqs);
+            }
+        }
+    }
+
+    /// Alerts that are on the disk now; to every sink that wants them, or to one.
+    pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) {
+        let mut state = self.state();
+        for (key, item) in alerts {
+            let mut wanted = false;
+            for (number, (line, waiting)) in self.sinks.iter().zip(&mut state.waiting).enumerate() {
+                let wants = only.map_or_else(|| line.sink.wants(&item.alert), |only| only == number);
+                if wants {
+                    waiting.add(key, item.clone());
+                    wanted = true;
+                }
+            }
+            if !wanted {
+                state.finish(key);
+            }
+        }
+        drop(state);
+        self.wake();
+    }
+
+    pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {
+        let mut state = self.state();
+        let bytes = |counts: &[Count; LEVELS]| counts.iter().map(|count| count.bytes).sum::<u64>();
+        let less = bytes(&counts) < bytes(&state.counts);
+        state.counts = counts;
+        drop(state);
+        if less {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Whether that is new.
+    pub(crate) fn set_writable(&self, writable: bool) -> bool {
+        let was = std::mem::replace(&mut self.state().writable, writable);
+        if writable && !was {
+            self.room.notify_waiters();
+        }
+        was != writable
+    }
+
+    pub(crate) fn has_several(&self) -> bool {
+        self.sinks.len() > 1
+    }
+
+    pub(crate) fn has_finished(&self) -> bool {
+        self.state().finished.iter().any(|seqs| !seqs.is_empty())
+    }
+
+    pub(crate) fn take_finished(&self) -> [Ranges; LEVELS] {
+        std::mem::take(&mut self.state().finished)
+    }
+
+    /// What could not be removed after all.
+    pub(crate) fn put_finished(&self, finished: &[Ranges; LEVELS]) {
+        let mut state = self.state();
+        for (to, from) in state.finished.iter_mut().zip(finished) {
+            from.iter().for_each(|seqs| to.insert_all(seqs));
+        }
+    }
+
+    /// The alerts of a level up to this one had to make room.
+    pub(crate) fn evicted(&self, level: usize, last: i64) {
+        for waiting in &mut self.state().waiting {
+            waiting.forget(level, last);
+        }
+    }
+
+    /// Lets every sink but the first give up what is over its share; how many alerts each.
+    pub(crate) fn hold_to_shares(&self) -> Vec<(usize, u64)> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let mut given_up = Vec::new();
+        for number in 1..self.sinks.len() {
+            let Some(share) = self.share(number) else { continue };
+            let Some(waiting) = state.waiting.get_mut(number) else {
+                continue;
+            };
+            let bytes = waiting.bytes(&state.counts);
+            if bytes <= share {
+                continue;
+            }
+            let gone = waiting.give_up(bytes - share, &state.counts);
+            given_up.push((number, gone.iter().map(|(_, seqs)| seqs.len()).sum()));
+            for (level, seqs) in gone {
+                state.finish_all(level, seqs);
+            }
+        }
+        given_up
+    }
+
+    fn share(&self, sink: usize) -> Option<u64> {
+        let line = self.sinks.get(sink)?;
+        Some(self.bound / 100 * u64::from(line.sink.share))
+    }
+
+    pub(crate) fn found(&self, sink: usize, backwards: bool, found: Option<Found>) {
+        if let Some(waiting) = self.state().waiting.get_mut(sink) {
+            waiting.found(backwards, found);
+        }
+        self.wake_one(sink);
+    }
+
+    /// What each sink is done with although it is on the disk for another.
+    pub(crate) fn progress(&self) -> Vec<(&str, usize, Ranges)> {
+        let state = self.state();
+        let mut progress = Vec::new();
+        for level in 0..LEVELS {
+            let mut any = Ranges::default();
+            for pending in state.waiting.iter().filter_map(|waiting| waiting.pending(level)) {
+                pending.iter().for_each(|seqs| any.insert_all(seqs));
+            }
+            for (line, waiting) in self.sinks.iter().zip(&state.waiting) {
+                let mut done = any.clone();
+                let pending = waiting.pending(level).into_iter().flat_map(Ranges::iter);
+                pending.for_each(|seqs| done.remove_all(seqs));
+                if !done.is_empty() {
+                    progress.push((line.sink.name.as_str(), level, done));
+                }
+            }
+        }
+        progress
+    }
+
+    /// The store is lost: what is left is what is in memory; and how many alerts are not.
+    pub(crate) fn keep_whole(&self) -> (Vec<(Key, Item)>, u64) {
+        let mut state = self.state();
+        let (mut kept, mut lost) = (Vec::new(), 0);
+        for waiting in &mut state.waiting {
+            let (mut whole, less) = waiting.keep_whole();
+            kept.append(&mut whole);
+            lost = less.max(lost);
+        }
+        kept.sort_by_key(|(key, _)| *key);
+        kept.dedup_by_key(|(key, _)| *key);
+        state.finished = Default::default();
+        (kept, lost)
+    }
+
+    // The senders' part.
+
+    pub(crate) fn next(&self, sink: usize, lane: Lane) -> Next {
+        let mut state = self.state();
+        let waiting = state.waiting.get_mut(sink);
+        waiting.map_or(Next::Nothing, |waiting| waiting.next(lane))
+    }
+
+    /// An alert is done with. Whether anyone waited for it, and whether the writer should know.
+    pub(crate) fn settle(&self, sink: usize, key: Key) -> Settled {
+        let mut state = self.state();
+        let waited = state
+            .waiting
+            .get_mut(sink)
+            .is_some_and(|waiting| waiting.settle(key));
+        let first = state.finished.iter().all(Ranges::is_empty);
+        let finished = waited && state.finish(key);
+        Settled {
+            waited,
+            tell: first && finished,
+        }
+    }
+
+    pub(crate) fn rest(&self, sink: usize, key: Key) {
+        if let Some(waiting) = self.state().waiting.get_mut(sink) {
+            waiting.rest(key);
+        }
+    }
+
+    pub(crate) fn again(&self, sink: usize, key: Key) -> Option<Item> {
+        self.state().waiting.get_mut(sink)?.again(key)
+    }
+
+    /// Whether nothing waits for a sink, and nothing is on its way to it.
+    pub(crate) fn is_empty(&self, sink: usize) -> bool {
+        let state = self.state();
+        state.waiting.get(sink).is_none_or(Waiting::is_empty)
+    }
+
+    /// Waits until there may be something to do for a sink.
+    pub(crate) async fn work(&self, sink: usize) {
+        match self.sinks.get(sink) {
+            Some(line) => line.work.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// One that finds more to do than it can wakes the next.
+    pub(crate) fn wake_one(&self, sink: usize) {
+        if let Some(line) = self.sinks.get(sink) {
+            line.work.notify_one();
+        }
+    }
+
+    pub(crate) fn wake_all(&self, sink: usize) {
+        if let Some(line) = self.sinks.get(sink) {
+            line.work.notify_waiters();
+        }
+    }
+
+    fn wake(&self) {
+        for line in &self.sinks {
+            line.work.notify_one();
+        }
+    }
+
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = &str> {
+        self.sinks.iter().map(|line| line.sink.name.as_str())
+    }
+}
+
+/// What came of settling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) waited: bool,
+    /// It is the first that is finished in a while.
+    pub(crate) tell: bool,
+}
+
+impl State {
+    fn free(&self, bound: u64) -> u64 {
+        let used: u64 = self.counts.iter().map(|count| count.bytes).sum();
+        bound.saturating_sub(used).saturating_sub(self.promised)
+    }
+
+    /// Whether no sink waits for it.
+    fn finish(&mut self, key: Key) -> bool {
+        let free = !self.waiting.iter().any(|waiting| waiting.pends(key));
+        if free && let Some(finished) = self.finished.get_mut(key.level) {
+            finished.insert(key.seq);
+        }
+        free
+    }
+
+    fn finish_all(&mut self, level: usize, mut seqs: Ranges) {
+        for pending in self.waiting.iter().filter_map(|waiting| waiting.pending(level)) {
+            pending.iter().for_each(|pending| seqs.remove_all(pending));
+        }
+        if let Some(finished) = self.finished.get_mut(level) {
+            seqs.iter().for_each(|seqs| finished.insert_all(seqs));
+        }
+    }
+}
