@@ -73,7 +73,12 @@ impl<'a> Settings<'a> {
 
     /// Whether a setting is there at all.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.variable(&variable(key)).is_some() || self.file.find(key).is_some()
+        self.variable(&variable(key)).is_some() || self.in_file(key)
+    }
+
+    /// Whether it is in the file.
+    pub(super) fn in_file(&self, key: &str) -> bool {
+        self.file.find(key).is_some()
     }
 
     /// What was read, or nothing, with its mistake noted.

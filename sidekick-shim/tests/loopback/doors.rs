@@ -15,16 +15,16 @@ use tokio_rustls::TlsConnector;
 use crate::support::{ALERT, Does, Running, Sink};
 
 /// A folder with the front's files, and an authority that signs whatever it is asked to.
-struct Files {
+pub(crate) struct Files {
     folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate of a client's.
 type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -37,18 +37,18 @@ impl Files {
         files
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Replaced as a whole, as a person should.
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, Path::new(&self.path(name))).unwrap();
     }
 
-    fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![usage];
