@@ -117,6 +117,17 @@ fn either_name_of_the_sink_and_of_the_extensions_works() {
 }
 
 #[test]
+fn of_two_names_in_a_file_the_one_without_effect_is_said() {
+    let text = "cloudevents: {address: http://a, extension: {a: 1}, extensions: {a: 2}}";
+    let config = file(text).unwrap();
+    assert_eq!(config.overrides.iter().collect::<Vec<_>>(), [("a", "2")]);
+    assert_eq!(
+        config.notes,
+        ["`CLOUDEVENTS_EXTENSION` has no effect: `CLOUDEVENTS_EXTENSIONS` is set and wins"]
+    );
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let config = read(&[
         SINK,

@@ -231,6 +231,8 @@ pub fn sent(alert: &Alert) -> Check {
         "another time",
         alert,
     )?;
+    #[cfg(feature = "signed")]
+    signed(alert, &headers)?;
     let event = cloudevents::Event::from(alert);
     let back = Alert::try_from(&event).map_err(|refusal| format!("our own event: {refusal}"))?;
     check(
@@ -246,6 +248,27 @@ pub fn sent(alert: &Alert) -> Check {
         alert,
         request.headers(),
         request.body().as_deref().unwrap_or_default(),
+    )
+}
+
+/// The alert's signed event verifies, and does not as another alert's.
+#[cfg(feature = "signed")]
+fn signed(alert: &Alert, headers: &http::HeaderMap) -> Check {
+    use crate::cloudevents::{Keys, Sender, receive};
+    let keys = Keys::parse("a 0123456789abcdef0123456789abcdef").map_err(|error| error.to_string())?;
+    let event = Sender::default().signed(alert, jiff::Timestamp::UNIX_EPOCH, &keys);
+    let received = receive(headers, &event).map_err(|refusal| format!("our signed event: {refusal}"))?;
+    let data = received.alert.as_bytes();
+    check(
+        keys.verify(&received.extensions, data).is_ok(),
+        "signed, and does not verify",
+        alert,
+    )?;
+    let other = [data, b" "].concat();
+    check(
+        keys.verify(&received.extensions, &other).is_err(),
+        "a signature of anything",
+        alert,
     )
 }
 
