@@ -58,6 +58,8 @@ struct Delivery<'a> {
     plan: Plan<'a>,
     moment: Moment,
     started: Mono,
+    /// The cluster said whether there is such a pod.
+    looked: bool,
     record: Decided,
 }
 
@@ -92,10 +94,11 @@ impl Engine {
             plan,
             moment,
             started,
+            looked: false,
             record,
         };
         delivery.record.times.planned = self.elapsed(started);
-        let outcome = if delivery.plan.is_empty() {
+        let outcome = if delivery.plan.is_empty() && !self.memory.may_remember(delivery.record.id) {
             Outcome::Ignored
         } else {
             self.deliver(&mut delivery).await
@@ -135,6 +138,9 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
+        if delivery.plan.is_empty() {
+            return Outcome::Ignored;
+        }
         if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
             return skipped(&verdict);
         }
@@ -143,11 +149,16 @@ impl Engine {
         delivery.record.times.found = Some(self.elapsed(delivery.started));
         let pod = match sought {
             Sought::Found(pod) => *pod,
-            Sought::Nothing(verdict) => return skipped(&verdict),
+            Sought::Gone(verdict) => {
+                delivery.looked = true;
+                return skipped(&verdict);
+            }
+            Sought::Unclear(verdict) => return skipped(&verdict),
             Sought::Failed(error) => {
                 return failed(format!("the pod could not be read: {error}"), true);
             }
         };
+        delivery.looked = true;
         delivery.record.target = Some(Target::of(&pod));
         let wants = delivery.plan.wants(&pod);
         let facts = if wants == Wants::default() {
@@ -181,12 +192,19 @@ impl Engine {
             .facts
             .as_ref()
             .filter(|facts| facts.pod.deletion.is_none());
+        let alive = alive.map(|facts| &facts.pod.uid);
         let concluded = self.step(|past, now| {
-            if let Some(facts) = alive {
-                past.seen_alive(&facts.pod.uid, claim.since, now);
+            if let Some(uid) = alive {
+                past.seen_alive(uid, claim.since, now);
+            }
+            if delivery.looked {
+                past.doubt_all(claim.alert, alive, now);
             }
             let outcome = fresh.clone().fold(done_so_far(past, &claim, now));
-            past.release(claim, !outcome.is_retryable()).then_some(outcome)
+            // What no response matches now another policy may match later.
+            let ignored = delivery.plan.is_empty() && outcome == Outcome::Ignored;
+            let handled = !outcome.is_retryable() && !ignored;
+            past.release(claim, handled).then_some(outcome)
         });
         match concluded.await {
             Ok(Some(outcome)) => outcome,

@@ -120,6 +120,7 @@ impl Opening<'_> {
             settled: None,
             refuted: false,
             closed: false,
+            assumed: false,
             settled_step: 0,
             forget_at: None,
             keep: self.keep,

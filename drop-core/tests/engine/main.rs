@@ -5,6 +5,7 @@
 mod budgets;
 mod faults;
 mod identity;
+mod late;
 mod limits;
 mod outcomes;
 mod stalled;

@@ -23,7 +23,7 @@ use crate::world::{SHELL, World, policies};
 
 /// Where an engine can stall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     /// The pod was found.
     Found,
     /// The memory has taken so many steps.
@@ -92,7 +92,7 @@ impl Memory for Stalling {
 }
 
 /// Nothing here waits, so one question is enough; it may be asked while another future is being asked.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
         Poll::Pending => panic!("it waits"),
@@ -100,14 +100,14 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A world whose engine stalls.
-struct Stalled {
-    world: World,
+pub(crate) struct Stalled {
+    pub(crate) world: World,
     ports: Arc<Stalling>,
-    engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl Stalled {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let ports = Arc::new(Stalling {
             cluster: world.cluster.clone(),
@@ -132,8 +132,18 @@ impl Stalled {
                 *told.lock().unwrap() = Some(now(engine.handle(&policies, &alert, None)));
             }
         };
-        self.ports.meanwhile.lock().unwrap().push((at, Box::new(happen)));
+        self.at(at, happen);
         answer
+    }
+
+    /// At that point this happens.
+    pub(crate) fn at(&self, at: At, happen: impl FnOnce() + Send + 'static) {
+        self.ports.meanwhile.lock().unwrap().push((at, Box::new(happen)));
+    }
+
+    /// How many steps the memory has taken.
+    pub(crate) fn steps(&self) -> u32 {
+        *self.ports.steps.lock().unwrap()
     }
 }
 

@@ -214,6 +214,24 @@ fn of_two_alerts_one_says_that_it_acted() {
     assert_eq!(guard(&told), Some((Guard::ActInFlight, true)));
     assert!(finish(&mut run, first).is_retryable());
     assert_eq!(deliver(&mut run, one), MAYBE);
+    // The pod ends by what the first did: the other is told so, and does not claim it.
+    assert_eq!(guard(&deliver(&mut run, two)), Some((Guard::Terminating, false)));
+    everything_else_holds(run);
+}
+
+#[test]
+fn of_two_alerts_whose_requests_were_lost_none_says_that_the_other_acted() {
+    let mut run = run(PLAIN);
+    let (one, two) = (
+        alert(&mut run, "A", "lone", None),
+        alert(&mut run, "A", "lone", None),
+    );
+    for lost in [one, two] {
+        run.cluster.fail_next(Call::Delete, Fault::RequestLost);
+        assert!(deliver(&mut run, lost).is_retryable());
+    }
+    assert_eq!(deliver(&mut run, one), CERTAIN);
+    assert_eq!(guard(&deliver(&mut run, two)), Some((Guard::Terminating, false)));
     everything_else_holds(run);
 }
 

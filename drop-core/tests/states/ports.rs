@@ -14,7 +14,7 @@ use drop_core::ports::{
     ApiError, ApplyError, By, Change, Clock, Found, Journal, Lost, Memory, Mono, PodApi, Presence, Target,
 };
 use drop_core::record::Record;
-use falco_event::Timestamp;
+use falco_event::{AlertId, Timestamp};
 
 use crate::log::{Call, Heard, Opened, Shared, Written};
 
@@ -229,6 +229,10 @@ impl Memory for Shaky {
                 Err(Lost(format!("{loss:?} the step")))
             }
         }
+    }
+
+    fn may_remember(&self, alert: AlertId) -> bool {
+        self.inner.may_remember(alert)
     }
 }
 
