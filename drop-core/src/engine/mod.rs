@@ -125,12 +125,20 @@ impl Engine {
     /// Claims the alert, so that of several deliveries at a time one acts, and folds the outcome over all of them.
     async fn deliver(&self, delivery: &mut Delivery<'_>) -> Outcome {
         let alert = delivery.record.id;
-        match self.step(|past, now| past.claim(alert, CLAIM_WITHIN, now)).await {
+        let claimed = self.step(|past, now| {
+            let claimed = past.claim(alert, CLAIM_WITHIN, now);
+            (claimed, past.acts_for(alert).next().is_none())
+        });
+        match claimed.await {
             Err(lost) => failed(lost.to_string(), true),
-            Ok(Claimed::Handled) => Outcome::Duplicate { of: alert },
-            Ok(Claimed::InFlight) => in_flight("another delivery of the same alert is in flight"),
-            Ok(Claimed::Yours(claim)) => {
-                let fresh = self.respond(delivery, &claim).await;
+            Ok((Claimed::Handled, _)) => Outcome::Duplicate { of: alert },
+            Ok((Claimed::InFlight, _)) => in_flight("another delivery of the same alert is in flight"),
+            Ok((Claimed::Yours(claim), first)) => {
+                let fresh = match hopeless(&delivery.plan, &delivery.moment) {
+                    // Of an alert for which something was done the pod is looked for all the same.
+                    Some(outcome) if first => outcome,
+                    Some(_) | None => self.respond(delivery, &claim).await,
+                };
                 self.conclude(delivery, claim, fresh).await
             }
         }
@@ -138,12 +146,6 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
-        if delivery.plan.is_empty() {
-            return Outcome::Ignored;
-        }
-        if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
-            return skipped(&verdict);
-        }
         let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
         delivery.record.way = way;
         delivery.record.times.found = Some(self.elapsed(delivery.started));
@@ -245,15 +247,15 @@ fn done_by(act: &Act, how: Settlement) -> Outcome {
     }
 }
 
-/// Every response is stopped by what the alert itself says: no question to the cluster is worth it.
-fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
+/// No response matches, or each is stopped by what the alert itself says: no question to the cluster is worth it.
+fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Outcome> {
     let mut first = None;
     for wanted in &plan.wanted {
         let verdicts = without_the_pod(plan, wanted.policy, moment);
         let stopped = verdicts.into_iter().find(|verdict| !verdict.passes())?;
         first.get_or_insert(stopped);
     }
-    first
+    Some(first.map_or(Outcome::Ignored, |verdict| skipped(&verdict)))
 }
 
 fn skipped(verdict: &Verdict) -> Outcome {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use drop_core::Outcome;
 use drop_core::guard::Guard;
 use drop_core::memory::{Call, Delays, Fault};
+use drop_core::past::Bounds;
 use drop_core::ports::ApiError;
 use drop_core::record::Record;
 
@@ -24,6 +25,7 @@ fn run(policies: usize) -> Run {
     Run::new(&Setting {
         delays: Delays::default(),
         policies,
+        bounds: Bounds::default(),
         clocks_ms: [0, 0],
         twice: true,
     })
@@ -41,12 +43,13 @@ fn alert(run: &mut Run, rule: &str, pod: &str, post_dated_ms: Option<i64>) -> us
         name: true,
         uid: false,
         container: None,
-        node: false,
+        host: None,
     };
     let sources = Sources {
         truth,
         other: truth,
         containers: [None, None],
+        nodes: &[],
     };
     let times = Times {
         now: run.cluster.now(),

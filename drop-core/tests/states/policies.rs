@@ -19,10 +19,18 @@ pub(crate) struct Document {
     responses: &'static [Response],
 }
 
+/// How many pods of the owner have to stay ready.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Min {
+    Pods(u64),
+    Percent(u64),
+}
+
 /// One response: when it matches, told without the engine.
 pub(crate) struct Response {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
+    pub(crate) min_available: Option<Min>,
     limits: &'static [Limit],
     pub(crate) matches: fn(rule: &str, target: &Target) -> bool,
 }
@@ -31,8 +39,16 @@ const fn on(name: &'static str, mode: Mode, matches: fn(&str, &Target) -> bool) 
     Response {
         name,
         mode,
+        min_available: None,
         limits: &[],
         matches,
+    }
+}
+
+const fn keeping(name: &'static str, min: Min, matches: fn(&str, &Target) -> bool) -> Response {
+    Response {
+        min_available: Some(min),
+        ..on(name, ENFORCE, matches)
     }
 }
 
@@ -51,7 +67,7 @@ fn any(_: &str, _: &Target) -> bool {
 const ENFORCE: Mode = Mode::Enforce;
 const OBSERVE: Mode = Mode::Observe;
 
-static DOCUMENTS: [Document; 12] = [
+static DOCUMENTS: [Document; 13] = [
     Document {
         name: "plain",
         spec: "
@@ -77,6 +93,7 @@ static DOCUMENTS: [Document; 12] = [
             Response {
                 name: "tight-a",
                 mode: ENFORCE,
+                min_available: None,
                 limits: &[("response", 2, 300)],
                 matches: a,
             },
@@ -137,7 +154,7 @@ static DOCUMENTS: [Document; 12] = [
     - { name: avail-any, when: 'alert.rule in (A, B)', minAvailable: 50%, do: [evict: {}] }",
         limits: &[],
         max_alert_age: 300,
-        responses: &[on("avail-any", ENFORCE, any)],
+        responses: &[keeping("avail-any", Min::Percent(50), any)],
     },
     Document {
         name: "force",
@@ -214,10 +231,22 @@ static DOCUMENTS: [Document; 12] = [
         max_alert_age: 300,
         responses: &[on("none-z", ENFORCE, |_, _| false)],
     },
+    Document {
+        name: "keep",
+        spec: "
+  mode: enforce
+  limits: []
+  responses:
+    - { name: keep-a, when: alert.rule = A, minAvailable: 2, do: [delete: {}] }
+    - { name: keep-b, when: alert.rule = B, minAvailable: 1, do: [delete: { gracePeriodSeconds: 30 }] }",
+        limits: &[],
+        max_alert_age: 300,
+        responses: &[keeping("keep-a", Min::Pods(2), a), keeping("keep-b", Min::Pods(1), b)],
+    },
 ];
 
 /// The documents that are in force together.
-const SETS: [&[usize]; 16] = [
+const SETS: [&[usize]; 18] = [
     &[0],
     &[0],
     &[1],
@@ -231,6 +260,8 @@ const SETS: [&[usize]; 16] = [
     &[9],
     &[10],
     &[11],
+    &[12],
+    &[12, 5],
     &[0, 2],
     &[1, 6],
     &[9, 3, 4],

@@ -16,6 +16,7 @@ macro_rules! hold {
     };
 }
 
+mod availability;
 mod limits;
 mod records;
 mod redelivery;
@@ -26,6 +27,11 @@ pub(crate) fn all(run: &Run) -> Checked {
     let log = run.log.lock();
     targets::only_the_target_of_a_matching_enforced_response_is_changed(run, &log)?;
     limits::never_more_acts_than_a_limit_allows(&log)?;
+    limits::a_limit_stops_nothing_where_there_is_room(run, &log)?;
+    availability::enough_pods_stay_ready(&log)?;
+    availability::availability_stops_nothing_where_enough_stay_ready(run, &log)?;
+    availability::a_budget_stops_the_evictions_that_it_has_no_room_for(&log)?;
+    memory_is_bounded(run, &log)?;
     targets::what_is_protected_is_not_touched(run, &log)?;
     redelivery::redelivery_changes_nothing_more(run, &log)?;
     redelivery::several_alerts_for_one_pod_end_in_one_act(run, &log)?;
@@ -34,7 +40,18 @@ pub(crate) fn all(run: &Run) -> Checked {
     records::every_delivery_has_one_record_and_every_act_is_in_it(run, &log)?;
     records::every_act_that_may_have_ended_a_pod_has_its_second_record(run, &log)?;
     records::the_record_says_what_the_cluster_says(run, &log)?;
-    records::a_second_record_says_what_the_cluster_says(run, &log)
+    records::a_second_record_says_what_the_cluster_says(run, &log)?;
+    records::what_came_late_is_not_hidden(run, &log)
+}
+
+/// 9. The memory holds no more acts than it has room for.
+fn memory_is_bounded(run: &Run, log: &Log) -> Checked {
+    let (held, bound) = (log.most_acts, run.bounds.acts);
+    hold!(
+        held <= bound,
+        "the memory has room for {bound} acts and held {held}"
+    );
+    Ok(())
 }
 
 fn act_of<'l>(log: &'l Log, call: &Call) -> Result<&'l Opened, String> {

@@ -2,10 +2,14 @@
 
 use drop_core::Outcome;
 use drop_core::engine::ACT_WITHIN;
+use drop_core::memory::{Actor, Happened};
+use drop_core::moment::between;
 use drop_core::outcome::Ending;
 use drop_core::past::ActId;
 use drop_core::policy::Mode;
+use drop_core::ports::Mono;
 use drop_core::record::{Answered, Decided};
+use falco_event::Timestamp;
 
 use super::redelivery::is_forgotten;
 use super::{Checked, alert_of, closed, decided, ended};
@@ -134,17 +138,66 @@ pub(super) fn the_record_says_what_the_cluster_says(run: &Run, log: &Log) -> Che
     Ok(())
 }
 
-/// 8. A second record says that a pod is gone only if it is, and that it is ours only if the API server took it.
-pub(super) fn a_second_record_says_what_the_cluster_says(_: &Run, log: &Log) -> Checked {
+/// 8. A second record says that a pod is gone only if it is, that it is ours only if the API server took it, and not
+///    that someone else may have done it where the engine had said before that it did.
+pub(super) fn a_second_record_says_what_the_cluster_says(run: &Run, log: &Log) -> Checked {
     for (written, closed) in closed(log) {
-        if let Ending::Confirmed { ours } = closed.ending {
-            hold!(!written.there, "confirmed, and still there: {closed:?}");
-            let made = |call: &Call| call.is_terminal() && call.heard == Heard::Made;
-            hold!(
-                !ours || log.calls_of(closed.act).any(made),
-                "someone else did it: {closed:?}"
-            );
+        let Ending::Confirmed { ours } = closed.ending else {
+            continue;
+        };
+        hold!(!written.there, "confirmed, and still there: {closed:?}");
+        let made = |call: &&Call| call.is_terminal() && call.heard == Heard::Made;
+        let made = log.calls_of(closed.act).find(made);
+        hold!(!ours || made.is_some(), "someone else did it: {closed:?}");
+        let looked = run.tasks[written.task].began;
+        let told = |call: &Call| {
+            let mut ended = decided(log).filter(|(ended, _)| ended.task == call.task);
+            ended.any(|(ended, _)| ended.seq < looked) && !log.lost.contains(&call.task)
+        };
+        hold!(
+            ours || !made.is_some_and(told),
+            "it is known to be ours: {closed:?}"
+        );
+    }
+    Ok(())
+}
+
+/// 8. A request that came late has ended a pod before a delivery of its alert began: the outcome does not hide it.
+pub(super) fn what_came_late_is_not_hidden(run: &Run, log: &Log) -> Checked {
+    for (told, decided) in decided(log) {
+        let silent = matches!(decided.outcome, Outcome::Acted { .. } | Outcome::Duplicate { .. });
+        if silent || decided.outcome.is_retryable() {
+            continue;
+        }
+        let task = &run.tasks[told.task];
+        let own = |call: &&Call| call.is_terminal() && alert_of(log, call) == Some(decided.id);
+        let unheard = |call: &&Call| call.changed.is_none() && call.heard != Heard::NotMade;
+        for call in log.calls.iter().filter(own).filter(unheard) {
+            let known = |other: &Call| {
+                other.is_terminal() && other.target == call.target && other.heard == Heard::Made
+            };
+            let hidden = came_late(run, log, call).is_some_and(|at| at < task.began_at)
+                && !log.calls.iter().any(known)
+                && !is_forgotten(run, log, call, told, decided);
+            hold!(!hidden, "`{}`, but {call:?} came late", decided.outcome);
         }
     }
     Ok(())
+}
+
+/// When a request that nobody waited for any more has ended the pod.
+fn came_late(run: &Run, log: &Log, call: &Call) -> Option<Mono> {
+    let history = run.cluster.history();
+    let in_time = |revision: u64| {
+        log.sent
+            .iter()
+            .any(|(from, to)| *from < revision && revision <= *to)
+    };
+    let late = history.iter().find(|entry| {
+        entry.by == Actor::PodApi
+            && entry.pod == call.target
+            && matches!(entry.what, Happened::DeletionRequested { .. } | Happened::Removed)
+            && !in_time(entry.revision)
+    });
+    late.map(|entry| Mono::default().plus(between(Timestamp::UNIX_EPOCH, entry.at)))
 }

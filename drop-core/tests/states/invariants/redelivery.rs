@@ -1,5 +1,7 @@
 //! An alert that comes again, and several about one pod.
 
+use std::collections::BTreeSet;
+
 use drop_core::Outcome;
 use drop_core::engine::{ACT_WITHIN, CLAIM_WITHIN};
 use drop_core::guard::Guard;
@@ -14,6 +16,9 @@ use crate::run::Run;
 /// 4. Once an alert's outcome is told, nothing more is done for it; and no response ends a pod twice for one alert.
 pub(super) fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
     for (told, decided) in endings(log) {
+        if is_crowded_out(run, log, told) {
+            continue;
+        }
         let more = |opened: &&Opened| {
             opened.alert == decided.id && opened.mode == Mode::Enforce && opened.seq > told.seq
         };
@@ -55,6 +60,13 @@ pub(super) fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
         hold!(again.is_none(), "{one:?}, and again {again:?}");
     }
     Ok(())
+}
+
+/// So many alerts were handled since that the memory has no room for this one: then the pod's UID alone guards.
+fn is_crowded_out(run: &Run, log: &Log, told: &Written) -> bool {
+    let later = endings(log).filter(|(later, _)| later.seq > told.seq);
+    let ids: BTreeSet<_> = later.map(|(_, decided)| decided.id).collect();
+    ids.len() >= run.bounds.alerts
 }
 
 /// 4. Nor is a pod ended by two alerts: not while one is at it, nor once one has done it with as little grace.

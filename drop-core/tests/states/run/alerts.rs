@@ -22,6 +22,7 @@ impl Run {
             truth,
             other,
             containers: [self.container(truth), self.container(other)],
+            nodes: &self.cluster.nodes(),
         };
         let times = Times {
             now: self.cluster.now(),

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use drop_core::Engine;
 use drop_core::memory::Cluster;
-use drop_core::past::ScopeKey;
+use drop_core::past::{Bounds, ScopeKey};
 use drop_core::policy::Policies;
-use drop_core::ports::Lost;
+use drop_core::ports::{Lost, Mono};
 use drop_core::record::Decided;
 use falco_event::{ContainerId, PodUid};
 
@@ -39,6 +39,7 @@ pub(crate) struct Task {
     pub(crate) alert: Option<usize>,
     /// The place in the order of everything where it began.
     pub(crate) began: u64,
+    pub(crate) began_at: Mono,
     pub(crate) done: Option<Done>,
     /// The policies in force when it began.
     pub(crate) policies: Arc<Policies>,
@@ -52,6 +53,7 @@ pub(crate) struct Run {
     pub(crate) tasks: Vec<Task>,
     /// How many acts were still open when all had come to rest.
     pub(crate) owed: Option<usize>,
+    pub(crate) bounds: Bounds,
     memory: Arc<Shaky>,
     engines: [Engine; 2],
     policies: Arc<Policies>,
@@ -63,7 +65,7 @@ impl Run {
     pub(crate) fn new(setting: &Setting) -> Self {
         let (cluster, log) = (places::cluster(), Shared::default());
         cluster.set_delays(setting.delays);
-        let memory = Arc::new(Shaky::new(&cluster, &log, setting.twice));
+        let memory = Arc::new(Shaky::new(&cluster, &log, setting.bounds, setting.twice));
         let engine = |ahead_ms| {
             Engine::new(
                 Arc::new(Api {
@@ -88,6 +90,7 @@ impl Run {
             alerts: Vec::new(),
             tasks: Vec::new(),
             owed: None,
+            bounds: setting.bounds,
             memory,
             engines,
             policies: POLICIES[setting.policies].clone(),

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
+use drop_core::ports::Clock;
 use proptest::sample::Index;
 
 use super::{Done, Run, Task};
@@ -43,6 +44,7 @@ impl Run {
             job: Some(Box::pin(job)),
             alert,
             began,
+            began_at: self.cluster.mono(),
             done: None,
             policies: self.policies.clone(),
         });
