@@ -230,6 +230,9 @@ pub trait Memory: Send + Sync {
     /// [`Lost`] where the memory does not answer; the step may then have been kept all the same.
     async fn update(&self, f: &mut (dyn for<'p> FnMut(&'p mut Past, Mono) + Send)) -> Result<(), Lost>;
 
+    /// Who shares this memory, in words: limits, disarming and handled alerts hold among them and no others.
+    fn scope(&self) -> &str;
+
     /// Whether acts for this alert may be remembered. It is asked about each alert that no response matches, which are
     /// nearly all, so it must cost nothing: a memory that would have to ask somebody says no, as it does unless
     /// implemented. Then an alert whose earlier try may have acted is *ignored* once no response matches it any more;

@@ -80,6 +80,11 @@ impl Host {
         })
     }
 
+    /// Among whom limits and disarming hold, in words.
+    pub(crate) fn scope(&self) -> &str {
+        self.engine.scope()
+    }
+
     /// The room for the bodies of requests.
     pub(crate) fn bodies(&self) -> &Room {
         &self.bodies

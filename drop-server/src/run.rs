@@ -65,7 +65,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         metrics,
     ));
     let address = listener.local_addr().unwrap_or(address);
-    tracing::info!(%address, "listening; limits hold for this process alone");
+    tracing::info!(%address, "listening; limits and disarming hold for {}", host.scope());
     let aborted = tokio::select! {
         () = until_drained(listener, Arc::clone(&host), cluster.gone.clone(), &stop) => false,
         () = stop.abort.cancelled() => true,

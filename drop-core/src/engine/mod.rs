@@ -89,7 +89,7 @@ impl Engine {
         let (arrived, started) = (self.clock.wall(), self.clock.mono());
         let plan = plan(policies, alert);
         let moment = Moment::of(alert, received, arrived);
-        let record = Decided::new(alert, received, policies.hash(), arrived);
+        let record = Decided::new(alert, received, policies.hash(), self.scope(), arrived);
         let mut delivery = Delivery {
             plan,
             moment,
@@ -110,8 +110,14 @@ impl Engine {
         self.journal.write(&record).await;
         match record {
             Record::Decided(decided) => *decided,
-            Record::Closed(_) => Decided::new(alert, received, policies.hash(), arrived),
+            Record::Closed(_) => Decided::new(alert, received, policies.hash(), self.scope(), arrived),
         }
+    }
+
+    /// Among whom limits, disarming and handled alerts hold, in words: who shares the engine's memory.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        self.memory.scope()
     }
 
     /// Arms a scope again that a breached limit had switched to observe. False where it was armed.

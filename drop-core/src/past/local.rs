@@ -46,6 +46,10 @@ impl Memory for LocalMemory {
         Ok(())
     }
 
+    fn scope(&self) -> &'static str {
+        "this process alone"
+    }
+
     fn may_remember(&self, alert: AlertId) -> bool {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         past.acts_for(alert).next().is_some()

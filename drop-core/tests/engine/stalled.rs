@@ -89,6 +89,10 @@ impl Memory for Stalling {
         self.reach(At::Step(step));
         Ok(())
     }
+
+    fn scope(&self) -> &'static str {
+        "this test"
+    }
 }
 
 /// Nothing here waits, so one question is enough; it may be asked while another future is being asked.

@@ -244,6 +244,10 @@ impl Memory for Shaky {
         }
     }
 
+    fn scope(&self) -> &'static str {
+        "this case"
+    }
+
     fn may_remember(&self, alert: AlertId) -> bool {
         self.inner.may_remember(alert)
     }
