@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 
 use drop_core::ports::ApiError;
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::KubePods;
 use crate::request::Ask;
 use crate::rights::Right;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+/// Questions in flight: policies for hundreds of namespaces need thousands of rights, and acts must not wait for them.
+const AT_ONCE: usize = 4;
 
 /// The answer to a `SelfSubjectAccessReview`.
 #[derive(Debug, Default, Deserialize)]
@@ -27,8 +30,15 @@ struct Status {
 }
 
 impl KubePods {
+    /// Changes each time that the API server refuses a request of these pods for want of a right: a reason to ask
+    /// for [`KubePods::missing`] again.
+    #[must_use]
+    pub fn refusals(&self) -> watch::Receiver<u64> {
+        self.caller.refusals()
+    }
+
     /// Which of these rights the account lacks, as the API server says (`SelfSubjectAccessReview`, which every account
-    /// may ask). It asks for each once, at one time, within the deadline of a question.
+    /// may ask). It asks for each once, each within the deadline of a question.
     ///
     /// ```no_run
     /// # async fn example(policies: drop_core::policy::Policies, pods: drop_kube::KubePods) -> Result<(), Box<dyn std::error::Error>> {
@@ -42,18 +52,18 @@ impl KubePods {
     /// # Errors
     /// What kept the API server from saying.
     pub async fn missing(&self, rights: &BTreeSet<Right>) -> Result<Vec<Right>, ApiError> {
-        let until = self.read_until();
-        let asked = rights.iter().map(|right| async move {
-            let ask = Ask::review(REVIEWS.to_owned(), &review(right), self.settings.try_within);
-            let answer: Option<Review> = self.caller.read(&ask, until).await?;
-            Ok::<_, ApiError>((right, answer.unwrap_or_default().status.allowed))
-        });
-        let answers = try_join_all(asked).await?;
-        Ok(answers
-            .into_iter()
-            .filter(|(_, allowed)| !allowed)
-            .map(|(right, _)| right.clone())
-            .collect())
+        // Made before the first is sent: the compiler cannot see that a stream of borrowing closures is `Send`.
+        let asked: Vec<_> = rights.iter().map(|right| self.lacks(right)).collect();
+        let missing: Vec<Option<Right>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
+    /// The right, where the account lacks it.
+    async fn lacks(&self, right: &Right) -> Result<Option<Right>, ApiError> {
+        let ask = Ask::review(REVIEWS.to_owned(), &review(right), self.settings.try_within);
+        let answer: Option<Review> = self.caller.read(&ask, self.read_until()).await?;
+        let allowed = answer.unwrap_or_default().status.allowed;
+        Ok((!allowed).then(|| right.clone()))
     }
 }
 

@@ -37,7 +37,8 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
 
 /// For people: a probe reads the status alone.
 fn ready(host: &Host) -> Response<Full<Bytes>> {
-    let said = format!("ready; limits and disarming hold for {}\n", host.scope());
+    let ready = host.readiness().text();
+    let said = format!("{ready}limits and disarming hold for {}\n", host.scope());
     text(StatusCode::OK, said)
 }
 

@@ -1,10 +1,10 @@
 //! The way to the pods: an API server with an index in front of it, or the cluster in memory.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
 use async_trait::async_trait;
-use drop_core::policy::Policies;
 use drop_core::ports::{Journal, PodApi};
 use drop_core::record::Record;
 use drop_kube::{Connect, Events, Index, KubePods, Settings, Uses, connect, connect_for_watches, rights};
@@ -12,6 +12,9 @@ use tokio::sync::watch;
 
 use crate::command::{Serve, Where};
 use crate::journal::JsonLines;
+use crate::policies::Prepare;
+use crate::readiness::Readiness;
+use crate::rights::{AGAIN, look};
 
 /// What this program uses of an API server beside the port itself.
 pub(crate) const USES: Uses = Uses {
@@ -25,25 +28,32 @@ pub(crate) struct Cluster {
     events: Option<Events>,
     /// Changes each time that a pod went.
     pub(crate) gone: Option<watch::Receiver<u64>>,
+    /// Makes it ready for policies.
+    pub(crate) prepare: Prepare,
+    /// What keeps the policies from being carried out.
+    pub(crate) readiness: Readiness,
 }
 
-/// Connects to the cluster that the options name. What the account may not do there is logged with the rule to add.
+/// Connects to the cluster that the options name. What the account may not do there of what the policies need is told
+/// with the rule to add, as soon as the cluster has been prepared for them.
 ///
 /// # Errors
 /// The configuration cannot be read, or names what cannot be used. An API server that does not answer is no error: it
 /// may come.
-pub(crate) async fn start(options: &Serve, policies: &Policies) -> Result<Cluster> {
+pub(crate) async fn start(options: &Serve) -> Result<Cluster> {
     match options.cluster {
         Where::Memory => Ok(Cluster {
             api: Arc::new(crate::memory::start()?),
             events: None,
             gone: None,
+            prepare: Prepare::default(),
+            readiness: Readiness::default(),
         }),
-        Where::Kubernetes => kubernetes(options, policies).await,
+        Where::Kubernetes => kubernetes(options).await,
     }
 }
 
-async fn kubernetes(options: &Serve, policies: &Policies) -> Result<Cluster> {
+async fn kubernetes(options: &Serve) -> Result<Cluster> {
     let to = Connect {
         context: options.context.clone(),
         ..Connect::default()
@@ -60,27 +70,19 @@ async fn kubernetes(options: &Serve, policies: &Policies) -> Result<Cluster> {
         let events = events.clone();
         async move { events.keep().await }
     });
-    tokio::spawn(check(pods.clone(), rights(policies, USES)));
+    let readiness = Readiness::default();
+    let needed = watch::Sender::new(BTreeSet::new());
+    tokio::spawn(look(pods.clone(), needed.subscribe(), readiness.clone(), AGAIN));
     Ok(Cluster {
         api: Arc::new(pods),
         events: Some(events),
         gone: Some(gone),
+        prepare: Prepare::new(move |policies| {
+            let now = rights(policies, USES);
+            needed.send_if_modified(|needed| std::mem::replace(needed, now.clone()) != now);
+        }),
+        readiness,
     })
-}
-
-/// Names every right that the policies need and the account lacks.
-async fn check(pods: KubePods, needed: std::collections::BTreeSet<drop_kube::Right>) {
-    match pods.missing(&needed).await {
-        Ok(missing) if missing.is_empty() => {
-            tracing::info!("the account has every right that the policies need")
-        }
-        Ok(missing) => {
-            for right in missing {
-                tracing::error!(missing = %right, rule = right.rule(), "the account lacks a right");
-            }
-        }
-        Err(error) => tracing::warn!(%error, "the rights of the account could not be asked for"),
-    }
 }
 
 impl Cluster {

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::Room;
 use crate::metrics::Metrics;
 use crate::policies::{Status, Store};
+use crate::readiness::Readiness;
 
 /// Alerts at a time; more are answered 503, and their sender keeps them. Each waits for the API server at most.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -27,6 +28,7 @@ pub struct Host {
     engine: Engine,
     policies: Arc<Store>,
     metrics: Arc<Metrics>,
+    readiness: Readiness,
     bodies: Room,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -41,11 +43,18 @@ impl Host {
             engine,
             policies,
             metrics,
+            readiness: Readiness::default(),
             bodies: Room::default(),
             room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
             tasks: TaskTracker::new(),
             acted: Arc::default(),
         }
+    }
+
+    /// Tells at `/readyz` what this says.
+    #[must_use]
+    pub fn with_readiness(self, readiness: Readiness) -> Self {
+        Self { readiness, ..self }
     }
 
     /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
@@ -93,6 +102,11 @@ impl Host {
     /// What the server counts.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is told at `/readyz`.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     /// The policies in force.

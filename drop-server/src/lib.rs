@@ -19,6 +19,8 @@ mod memory;
 mod metrics;
 mod offline;
 mod policies;
+mod readiness;
+mod rights;
 mod run;
 mod signals;
 
@@ -28,3 +30,4 @@ pub use host::Host;
 pub use journal::JsonLines;
 pub use metrics::Metrics;
 pub use policies::{About, Follower, Status, Store};
+pub use readiness::Readiness;

@@ -54,20 +54,50 @@ fn whether<S: serde::Serializer>(refused: &Option<String>, serializer: S) -> Res
     serializer.serialize_bool(refused.is_some())
 }
 
+/// Makes ready what policies will need, before they are in force.
+pub(crate) struct Prepare(Box<dyn Fn(&Policies) + Send + Sync>);
+
+impl Prepare {
+    pub(crate) fn new(prepare: impl Fn(&Policies) + Send + Sync + 'static) -> Self {
+        Self(Box::new(prepare))
+    }
+}
+
+/// Nothing is needed.
+impl Default for Prepare {
+    fn default() -> Self {
+        Self::new(|_| ())
+    }
+}
+
+impl std::fmt::Debug for Prepare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepare").finish_non_exhaustive()
+    }
+}
+
 /// The policies in force. Each alert is handled under those that were when it came.
 #[derive(Debug)]
 pub struct Store {
     active: RwLock<Arc<Active>>,
     refused: RwLock<Option<String>>,
     metrics: Arc<Metrics>,
+    prepare: Prepare,
 }
 
 impl Store {
     /// A store whose first generation is this.
     #[must_use]
     pub fn new(policies: Policies, metrics: Arc<Metrics>) -> Self {
+        Self::prepared(policies, metrics, Prepare::default())
+    }
+
+    /// A store that prepares for each policies before they are in force.
+    pub(crate) fn prepared(policies: Policies, metrics: Arc<Metrics>, prepare: Prepare) -> Self {
+        (prepare.0)(&policies);
         metrics.in_force(1);
         Self {
+            prepare,
             active: RwLock::new(Arc::new(active(policies, 1))),
             refused: RwLock::default(),
             metrics,
@@ -94,6 +124,7 @@ impl Store {
 
     /// Puts policies in force, whole: whoever has the old ones keeps them.
     fn replace(&self, policies: Policies) {
+        (self.prepare.0)(&policies);
         let next = active(policies, self.active().about.generation + 1);
         let about = next.about.clone();
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);

@@ -46,7 +46,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .listen
         .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port)));
     let stop = Stop::on_signals().context("signals").map_err(Failure::Running)?;
-    let cluster = crate::cluster::start(&options, &policies)
+    let cluster = crate::cluster::start(&options)
         .await
         .map_err(Failure::Configuration)?;
     let listener = TcpListener::bind(address)
@@ -57,21 +57,19 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
     let (lines, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;
-    let store = Arc::new(Store::new(policies, Arc::clone(&metrics)));
+    let journal = cluster.journal(lines);
+    let store = Arc::new(Store::prepared(policies, Arc::clone(&metrics), cluster.prepare));
     let following = tokio::spawn(follower.follow(Arc::clone(&store)));
-    let host = Arc::new(Host::new(
-        engine(Arc::clone(&cluster.api), cluster.journal(lines)),
-        store,
-        metrics,
-    ));
+    let host = Host::new(engine(cluster.api, journal), store, metrics);
+    let host = Arc::new(host.with_readiness(cluster.readiness));
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening; limits and disarming hold for {}", host.scope());
     let aborted = tokio::select! {
-        () = until_drained(listener, Arc::clone(&host), cluster.gone.clone(), &stop) => false,
+        () = until_drained(listener, Arc::clone(&host), cluster.gone, &stop) => false,
         () = stop.abort.cancelled() => true,
     };
     following.abort();
-    drop((host, cluster));
+    drop(host);
     if aborted {
         return Err(Failure::Running(anyhow!(
             "ended at once by a second signal; alerts in flight are unfinished"

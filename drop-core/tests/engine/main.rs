@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod budgets;
+mod endings;
 mod faults;
 mod identity;
 mod late;

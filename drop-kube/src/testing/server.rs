@@ -120,6 +120,17 @@ impl ApiServer {
         format!("http://{}", self.address)
     }
 
+    /// A kubeconfig that names it, without credentials.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: fake\n\
+             clusters: [{{name: fake, cluster: {{server: '{}'}}}}]\nusers: [{{name: fake, user: {{}}}}]\n\
+             contexts: [{{name: fake, context: {{cluster: fake, user: fake}}}}]\n",
+            self.url()
+        )
+    }
+
     /// A client for it that leaves retries and deadlines to its user. It knows no TLS: reading the machine's
     /// certificates would take each test 50 ms.
     ///
@@ -179,6 +190,15 @@ impl ApiServer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(denied);
+    }
+
+    /// Takes back every [`deny`](Self::deny).
+    pub fn allow(&self) {
+        self.shared
+            .denied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Breaks off every watch that is open.

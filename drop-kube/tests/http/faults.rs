@@ -4,7 +4,7 @@ use drop_core::ports::{ApiError, By, Change, PodApi, Target};
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{KubePods, Settings};
 
-use crate::{House, WITHIN, listed, read};
+use crate::{House, WITHIN, read};
 
 const DELETE: Change = Change::Delete {
     grace_period_seconds: 1,

@@ -1,0 +1,6 @@
+//! The program and its API server: how it finds it, and what it says of its rights there. The API server is a fake one.
+
+#![cfg(test)]
+
+mod program;
+mod rights;

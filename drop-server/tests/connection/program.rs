@@ -1,0 +1,102 @@
+//! The program as a process, in front of a fake API server.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use drop_core::memory::{Cluster, Workload};
+use drop_kube::testing::ApiServer;
+use tempfile::NamedTempFile;
+
+/// A cluster with a Deployment `web` of one pod in `shop`, and its API server.
+pub(crate) async fn api_server() -> (Cluster, ApiServer) {
+    let cluster = Cluster::new(jiff::Timestamp::now());
+    let shop = "shop".parse().unwrap();
+    cluster.add_namespace(&shop, &[]);
+    cluster.add_workload(Workload::deployment(shop, "web".parse().unwrap()));
+    let server = ApiServer::start(cluster.clone()).await.unwrap();
+    (cluster, server)
+}
+
+/// A file that lives as long as the test.
+pub(crate) fn file(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// A policy that takes these actions in `shop`.
+pub(crate) fn policy(actions: &str) -> String {
+    format!(
+        "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  \
+         namespaces: [shop]\n  limits: []\n  responses:\n    - name: r\n      \
+         when: alert.rule = \"Terminal shell in container\"\n      do: [{actions}]\n"
+    )
+}
+
+/// `drop-server serve` that runs until the test ends.
+pub(crate) struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    pub(crate) address: String,
+}
+
+impl Program {
+    /// Under this policy file, with these arguments and this environment more.
+    pub(crate) fn start(policy: &NamedTempFile, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_drop-server"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--policy"])
+            .arg(policy.path())
+            .args(arguments)
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut program = Self {
+            child,
+            log,
+            address: String::new(),
+        };
+        let started: serde_json::Value = serde_json::from_str(&program.logged("listening")).unwrap();
+        program.address = started["address"].as_str().unwrap().to_owned();
+        program
+    }
+
+    /// The next line of its log that has this in it.
+    pub(crate) fn logged(&mut self, what: &str) -> String {
+        let mut before = String::new();
+        for line in self.log.by_ref().lines().map_while(Result::ok) {
+            if line.contains(what) {
+                return line;
+            }
+            before.push_str(&line);
+            before.push('\n');
+        }
+        panic!("the program ended before it said `{what}`:\n{before}")
+    }
+
+    /// What it answers to a GET, status line, headers and body.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

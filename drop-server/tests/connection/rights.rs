@@ -1,0 +1,33 @@
+use crate::program::{Program, api_server, file, policy};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_told_at_readyz_and_in_the_log_and_follows_the_policy() {
+    let (_, server) = api_server().await;
+    server.deny("create", "pods/eviction");
+    let (config, text) = (file(&server.kubeconfig()), file(&policy("delete: {}")));
+    let mut program = Program::start(&text, &[], &[("KUBECONFIG", config.path().to_str().unwrap())]);
+    program.logged("the account has every right that the policies need");
+    let ready = program.get("/readyz");
+    assert!(
+        ready.starts_with("HTTP/1.1 200") && ready.contains("\r\n\r\nready\nlimits "),
+        "{ready}"
+    );
+
+    std::fs::write(text.path(), policy("evict: {}")).unwrap();
+    let line = program.logged("the account lacks a right");
+    let logged: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(logged["missing"], "create of pods/eviction in namespace shop");
+    let rule = r#"{apiGroups: [""], resources: [pods/eviction], verbs: [create]}"#;
+    assert_eq!(logged["rule"], rule);
+    let told = format!(
+        "\r\n\r\nready\nthe account lacks a right: create of pods/eviction in namespace shop; add the rule {rule}\n"
+    );
+    // What is logged is told a moment later.
+    let ready = std::iter::repeat_with(|| program.get("/readyz"))
+        .take(1_000)
+        .find(|ready| ready.contains(&told));
+    assert!(ready.is_some_and(|ready| ready.starts_with("HTTP/1.1 200")));
+
+    std::fs::write(text.path(), policy("delete: {}")).unwrap();
+    program.logged("the account has every right that the policies need");
+}
