@@ -86,8 +86,9 @@ impl Host {
             Arc::clone(&self.acted),
         );
         let task = self.tasks.spawn(async move {
+            // However the task ends, an act that it opened has to be looked after.
+            let _tell = Tell(acted);
             let decided = engine.handle(&active.policies, &alert, received).await;
-            acted.notify_one();
             drop(permit);
             decided.outcome
         });
@@ -100,6 +101,11 @@ impl Host {
                 }
             }
         })
+    }
+
+    /// Among whom limits and disarming hold, in words.
+    pub(crate) fn scope(&self) -> &str {
+        self.engine.scope()
     }
 
     /// The room for the bodies of requests.
@@ -128,12 +134,7 @@ impl Host {
     pub(crate) async fn confirm(&self, mut gone: Option<Gone>) {
         loop {
             self.acted.notified().await;
-            loop {
-                match self.engine.confirm().await {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "acts could not be confirmed"),
-                }
+            while self.look().await {
                 tokio::select! {
                     () = tokio::time::sleep(CONFIRM_EVERY) => {}
                     () = went(&mut gone) => {}
@@ -142,10 +143,33 @@ impl Host {
         }
     }
 
+    /// Looks once; whether there is more to look at. It is a task of its own, so that a panic costs this look and not
+    /// those after it.
+    async fn look(&self) -> bool {
+        let engine = self.engine.clone();
+        match tokio::spawn(async move { engine.confirm().await }).await {
+            Ok(Ok(open)) => return open > 0,
+            Ok(Err(error)) => tracing::warn!(%error, "acts could not be confirmed"),
+            Err(error) => {
+                tracing::error!(%error, "a look at the pods that were acted on broke off; it goes on")
+            }
+        }
+        true
+    }
+
     /// Waits until every alert under way has come to its end.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Tells at its end that there may be something to look at.
+struct Tell(Arc<Notify>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -157,5 +181,109 @@ async fn went(gone: &mut Option<Gone>) {
     };
     if !told {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use drop_core::facts::{Facts, Wants};
+    use drop_core::memory::{Cluster, Records, Workload};
+    use drop_core::past::LocalMemory;
+    use drop_core::pod::Pod;
+    use drop_core::policy::{Policies, Source};
+    use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
+
+    use super::*;
+
+    const POLICY: &str = "
+apiVersion: falco-drop.dev/v1alpha1
+kind: DropPolicy
+metadata: { name: p }
+spec: { mode: enforce, limits: [], responses: [{ name: r, when: alert.rule = a, do: [{ delete: {} }] }] }
+";
+
+    /// The cluster, which panics so often when it is asked whether a pod is there, and after the next change if it is to.
+    struct Panicking {
+        cluster: Cluster,
+        looks: AtomicU32,
+        changes: AtomicU32,
+    }
+
+    fn panics(left: &AtomicU32) {
+        let due = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(due.is_err(), "for the test");
+    }
+
+    #[async_trait]
+    impl PodApi for Panicking {
+        async fn find(&self, by: &By) -> Result<Found, ApiError> {
+            self.cluster.find(by).await
+        }
+        async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+            self.cluster.facts(pod, wants).await
+        }
+        async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+            let made = self.cluster.apply(target, change, within).await;
+            panics(&self.changes);
+            made
+        }
+        async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+            panics(&self.looks);
+            self.cluster.presence(target).await
+        }
+    }
+
+    /// An alert is handled over such a cluster, and everyone waits for its second record.
+    async fn confirmed(looks: u32, changes: u32) {
+        let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
+        cluster.add_workload(Workload::pod("shop".parse().unwrap(), "web".parse().unwrap()));
+        cluster.advance(Duration::from_secs(60));
+        let api = Panicking {
+            cluster: cluster.clone(),
+            looks: AtomicU32::new(looks),
+            changes: AtomicU32::new(changes),
+        };
+        let (clock, records) = (Arc::new(cluster.clone()), Records::default());
+        let memory = Arc::new(LocalMemory::new(clock.clone()));
+        let engine = Engine::new(Arc::new(api), memory, Arc::new(records.clone()), clock);
+        let source = Source {
+            name: "p",
+            text: POLICY,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let store = Store::new(Policies::parse(&[source]).unwrap(), Arc::clone(&metrics));
+        let host = Arc::new(Host::new(engine, Arc::new(store), metrics));
+        let looking = tokio::spawn({
+            let host = Arc::clone(&host);
+            async move { host.confirm(None).await }
+        });
+        let alert = format!(
+            r#"{{"rule":"a","priority":"Notice","source":"syscall","time":"{}","output":"x",
+            "output_fields":{{"k8s.ns.name":"shop","k8s.pod.name":"web"}}}}"#,
+            cluster.now()
+        );
+        let told = host
+            .accept(Alert::from_slice(alert.as_bytes()).unwrap(), None)
+            .unwrap();
+        assert_eq!(told.await.is_some(), changes == 0);
+        for _ in 0..100 {
+            cluster.advance(Duration::from_secs(1));
+            tokio::time::sleep(CONFIRM_EVERY).await;
+        }
+        assert_eq!(records.closed().len(), 1);
+        looking.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_while_pods_are_looked_at_does_not_end_the_looking() {
+        confirmed(3, 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_act_whose_task_panics_is_looked_after() {
+        confirmed(0, 1).await;
     }
 }

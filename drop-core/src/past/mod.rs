@@ -6,51 +6,74 @@
 mod act;
 mod alerts;
 mod local;
+mod opening;
 mod rules;
+mod scope;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
 
 use falco_event::{AlertId, PodUid};
 
-pub use act::{Act, ActId, Opening, ScopeKey, Settled, Settlement};
+pub use act::{Act, ActId, Settled, Settlement};
 pub use alerts::{Claim, Claimed};
 pub use local::LocalMemory;
+pub use opening::{Opening, ScopeKey};
 pub use rules::Opened;
 
+use self::scope::{InScope, InScopes};
 use crate::policy::Mode;
 use crate::ports::Mono;
 
-/// Acts that are kept at most; without room for another the engine stops acting and says so.
+/// Acts that are kept at most; without room for another the engine stops acting and says so. An act costs at most
+/// 2 KiB, where each is at a pod of another workload, so all of them 32 MiB.
 pub const MAX_ACTS: usize = 16_384;
 
 /// Closed acts of one response at one pod that are kept at most, the newest: an alert that is sent again soon still
 /// finds its own.
 pub const MAX_ACTS_AT_POD: usize = 8;
 
-/// Alerts handled that are remembered at most; the oldest is forgotten first, and the pod's UID still guards.
+/// Alerts handled that are remembered at most; the oldest is forgotten first, and the pod's UID still guards. An alert
+/// costs at most 64 bytes, so all of them 4 MiB.
 pub const MAX_ALERTS: usize = 65_536;
+
+/// How much a past remembers at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bounds {
+    /// Acts: [`MAX_ACTS`] unless set.
+    pub acts: usize,
+    /// Alerts handled: [`MAX_ALERTS`] unless set.
+    pub alerts: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            acts: MAX_ACTS,
+            alerts: MAX_ALERTS,
+        }
+    }
+}
 
 /// The past.
 #[derive(Debug, Clone, Default)]
 pub struct Past {
+    bounds: Bounds,
     next: u64,
     /// Counts claims and settlements: their order, where two times are the same.
     steps: u64,
-    acts: BTreeMap<ActId, Act>,
-    by_pod: BTreeMap<PodUid, BTreeSet<ActId>>,
-    by_alert: BTreeMap<AlertId, BTreeSet<ActId>>,
-    by_scope: BTreeMap<(Mode, ScopeKey), InScope>,
+    acts: HashMap<ActId, Box<Act>>,
+    by_pod: HashMap<PodUid, Vec<ActId>>,
+    by_alert: HashMap<AlertId, Vec<ActId>>,
+    by_scope: BTreeMap<Mode, BTreeMap<Arc<ScopeKey>, InScope>>,
     obligations: BTreeSet<ActId>,
     forgettable: BTreeSet<(Mono, ActId)>,
     disarmed: BTreeMap<ScopeKey, Mono>,
     alerts: alerts::Alerts,
-}
-
-/// The acts of one scope: those in flight, and those that ended, by when.
-#[derive(Debug, Clone, Default)]
-struct InScope {
-    open: BTreeSet<ActId>,
-    settled: BTreeSet<(Mono, ActId)>,
 }
 
 /// A point in the memory's order of steps, and its time.
@@ -61,6 +84,15 @@ pub struct Since {
 }
 
 impl Past {
+    /// An empty past that remembers no more than this.
+    #[must_use]
+    pub fn with_bounds(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            ..Self::default()
+        }
+    }
+
     /// How many acts are kept.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -76,7 +108,7 @@ impl Past {
     /// An act by its id; none once it is forgotten.
     #[must_use]
     pub fn act(&self, id: ActId) -> Option<&Act> {
-        self.acts.get(&id)
+        self.acts.get(&id).map(Box::as_ref)
     }
 
     /// The acts for one alert, oldest first.
@@ -85,7 +117,7 @@ impl Past {
             .get(&alert)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.acts.get(id))
+            .filter_map(|id| self.acts.get(id).map(Box::as_ref))
     }
 
     /// The acts at one pod, oldest first.
@@ -94,12 +126,12 @@ impl Past {
             .get(pod)
             .into_iter()
             .flatten()
-            .filter_map(|id| self.acts.get(id))
+            .filter_map(|id| self.acts.get(id).map(Box::as_ref))
     }
 
     /// The acts whose end nobody has proven yet, oldest first.
     pub fn obligations(&self) -> impl Iterator<Item = &Act> {
-        self.obligations.iter().filter_map(|id| self.acts.get(id))
+        self.obligations.iter().filter_map(|id| self.act(*id))
     }
 
     /// The scopes that a breached limit has switched to observe, and since when.
@@ -112,30 +144,43 @@ impl Past {
         self.disarmed.remove(key).is_some()
     }
 
-    /// Notes how an act ended. The first settlement stands.
+    /// Notes how an act ended, as its own engine knows it. The first word of the engine stands.
     pub fn settle(&mut self, id: ActId, how: Settlement, now: Mono) {
+        let open = |act: &Act| act.settled.is_none() || act.assumed;
+        if self.act(id).is_some_and(open) {
+            self.end(id, how, false, now);
+        }
+    }
+
+    /// The engine of an act has died or is late: anything may have happened. If it lives, it is believed later.
+    pub fn give_up(&mut self, id: ActId, now: Mono) {
+        if let Some(act) = self.act(id).filter(|act| act.settled.is_none()) {
+            let lost = Settlement::lost(act.ends.is_some());
+            self.end(id, lost, true, now);
+        }
+    }
+
+    fn end(&mut self, id: ActId, how: Settlement, assumed: bool, now: Mono) {
         let Some(act) = self.acts.get_mut(&id) else { return };
-        if act.settled.is_some() {
-            return;
+        act.assumed = assumed;
+        act.refuted &= how.ended == Settled::Unknown;
+        if let Some((before, _)) = &mut act.settled {
+            *before = how;
+        } else {
+            self.steps += 1;
+            act.settled_step = self.steps;
+            act.settled = Some((how, now));
         }
-        self.steps += 1;
-        act.settled = Some((how, now));
-        act.settled_step = self.steps;
-        let owes_proof = act.owes_proof();
-        for key in act.scopes.clone() {
-            let scope = self.by_scope.entry((act.mode, key)).or_default();
-            scope.open.remove(&id);
-            if how.changed != Settled::DidNot {
-                scope.settled.insert((now, id));
-            }
-        }
+        let (owes_proof, in_scopes) = (act.owes_proof(), InScopes::of(act));
+        self.recount(&in_scopes);
         if !owes_proof {
             self.close(id, now);
         }
     }
 
     /// A read that began after `since` saw this pod alive and not terminating: acts that ended unknown before then
-    /// have not happened. They still count in their limits, for a request under way may yet arrive.
+    /// have not happened so far. They still count in their limits, and are looked after a while longer, for a request
+    /// under way may yet arrive.
     pub fn seen_alive(&mut self, pod: &PodUid, since: Since, now: Mono) {
         let ended_before = |act: &&Act| match act.settled {
             Some(_) => act.settled_step <= since.step,
@@ -149,12 +194,41 @@ impl Past {
             .map(|act| act.id)
             .collect();
         for id in refuted {
-            self.settle(id, Settlement::lost(true), now);
+            self.give_up(id, now);
             if let Some(act) = self.acts.get_mut(&id) {
                 act.refuted = true;
             }
-            self.close(id, now);
         }
+    }
+
+    /// A read looked for the pod of an alert, and found this one alive, or none: its acts at any other pod are in
+    /// [doubt](Self::doubt).
+    pub fn doubt_all(&mut self, alert: AlertId, alive: Option<&PodUid>, now: Mono) {
+        let others = self.acts_for(alert).filter(|act| Some(&act.target.uid) != alive);
+        let others: Vec<ActId> = others.map(|act| act.id).collect();
+        for id in others {
+            self.doubt(id, now);
+        }
+    }
+
+    /// A read saw that the pod of a refuted act is gone or going: a request that came late may have done it, unless
+    /// another act is known to have. Whether that act is in doubt now, and so owed a proof again.
+    pub fn doubt(&mut self, id: ActId, now: Mono) -> bool {
+        let Some(act) = self.act(id) else { return false };
+        let known = |other: &Act| other.mode == Mode::Enforce && other.ended(now) == Some(Settled::Happened);
+        if !act.refuted || self.acts_at(&act.target.uid).any(known) {
+            return false;
+        }
+        let Some(act) = self.acts.get_mut(&id) else {
+            return false;
+        };
+        act.refuted = false;
+        act.closed = false;
+        if let Some(until) = act.forget_at.take() {
+            self.forgettable.remove(&(until, id));
+        }
+        self.obligations.insert(id);
+        true
     }
 
     /// The present, for a read that begins after it.
@@ -184,11 +258,11 @@ impl Past {
         }
     }
 
-    /// Forgets the oldest closed acts of the same response at the same pod: limits count a pod once, so one noisy pod
-    /// must not take the room of all others.
+    /// Forgets the oldest closed or refuted acts of the same response at the same pod: limits count a pod once, so one
+    /// noisy pod must not take the room of all others.
     fn thin(&mut self, act: &Act) {
         let same = |other: &&Act| {
-            other.closed
+            (other.closed || other.refuted)
                 && other.mode == act.mode
                 && other.policy == act.policy
                 && other.response == act.response
@@ -205,17 +279,14 @@ impl Past {
     fn insert(&mut self, act: Act) -> ActId {
         self.thin(&act);
         let id = act.id;
-        self.by_pod.entry(act.target.uid.clone()).or_default().insert(id);
-        self.by_alert.entry(act.alert).or_default().insert(id);
+        let scopes = self.by_scope.entry(act.mode).or_default();
         for key in &act.scopes {
-            self.by_scope
-                .entry((act.mode, key.clone()))
-                .or_default()
-                .open
-                .insert(id);
+            scopes.entry(Arc::clone(key)).or_default().open(id);
         }
+        self.by_pod.entry(act.target.uid.clone()).or_default().push(id);
+        self.by_alert.entry(act.alert).or_default().push(id);
         self.obligations.insert(id);
-        self.acts.insert(id, act);
+        self.acts.insert(id, Box::new(act));
         id
     }
 
@@ -235,25 +306,14 @@ impl Past {
         }
         forget_in(&mut self.by_pod, &act.target.uid, id);
         forget_in(&mut self.by_alert, &act.alert, id);
-        for key in act.scopes {
-            let key = (act.mode, key);
-            let Some(scope) = self.by_scope.get_mut(&key) else {
-                continue;
-            };
-            scope.open.remove(&id);
-            if let Some((_, at)) = act.settled {
-                scope.settled.remove(&(at, id));
-            }
-            if scope.open.is_empty() && scope.settled.is_empty() {
-                self.by_scope.remove(&key);
-            }
-        }
+        self.obligations.remove(&id);
+        self.recount(&InScopes::of(&act));
     }
 }
 
-fn forget_in<K: Ord>(index: &mut BTreeMap<K, BTreeSet<ActId>>, key: &K, id: ActId) {
+fn forget_in<K: Eq + Hash>(index: &mut HashMap<K, Vec<ActId>>, key: &K, id: ActId) {
     if let Some(ids) = index.get_mut(key) {
-        ids.remove(&id);
+        ids.retain(|other| *other != id);
         if ids.is_empty() {
             index.remove(key);
         }

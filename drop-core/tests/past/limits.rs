@@ -139,7 +139,7 @@ fn observed_acts_count_among_themselves() {
         .iter()
         .find(|verdict| !verdict.passes())
         .map(|verdict| &verdict.says);
-    let why = "cluster has had 1 pods in 60 s (of would-be acts, a lower bound)";
+    let why = "cluster has had 1 pods in 60 s (would-be acts, whose pods live on: a lower bound)";
     assert_eq!(says, Some(&Says::Stop(why.to_owned())));
 }
 
