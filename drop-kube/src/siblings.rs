@@ -129,7 +129,7 @@ async fn list<T: DeserializeOwned + Send>(
     Pages {
         caller: &pods.caller,
         path,
-        selector,
+        select: &[("labelSelector", selector)],
         limit,
         ask,
         try_within,

@@ -29,9 +29,15 @@ pub(super) fn list(cluster: &Cluster, route: &Route) -> Reply {
             "the fake API server knows only selectors like `a=b,c=d`",
         );
     };
+    let fields = route.parameter("fieldSelector");
+    let node = fields.strip_prefix("spec.nodeName=").map(|node| json!(node));
+    let on_it = |object: &Value| {
+        node.as_ref()
+            .is_none_or(|node| object.pointer("/spec/nodeName") == Some(node))
+    };
     let selected: Vec<Value> = all(cluster, route)
         .into_iter()
-        .filter(|object| has(object, &wanted))
+        .filter(|object| has(object, &wanted) && on_it(object))
         .collect();
     let from = route.parameter("continue").parse::<usize>().unwrap_or(0);
     let limit = route

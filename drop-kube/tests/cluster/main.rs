@@ -16,4 +16,5 @@ mod fixture;
 mod manifest;
 mod proxy;
 mod rights;
+mod scene;
 mod storm;

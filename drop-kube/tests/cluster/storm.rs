@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use drop_core::Engine;
-use drop_core::memory::{Records, Workload};
-use drop_core::past::LocalMemory;
+use drop_core::memory::Workload;
 use drop_core::pod::{Phase, Pod};
-use drop_core::policy::{Policies, Source};
+use drop_core::policy::Policies;
 use drop_core::ports::{By, PodApi, Presence, Target};
 use drop_core::testing::Fixture;
 use drop_kube::{Index, KubePods, Settings};
@@ -18,25 +17,12 @@ use futures_util::future::join_all;
 use kube::{Client, Config};
 use tokio::task::JoinHandle;
 
-use crate::engine::{Now, alert};
 use crate::fixture::{Real, kubeconfig};
 use crate::proxy::{Proxy, Way};
+use crate::scene::{alert, engine, policies};
 
 /// Pods that are dropped in one storm.
 const PODS: u32 = 40;
-
-const POLICY: &str = r#"
-apiVersion: falco-drop.dev/v1alpha1
-kind: DropPolicy
-metadata: { name: shells }
-spec:
-  mode: enforce
-  limits: []
-  responses:
-    - name: shell
-      when: alert.rule = "Terminal shell in container"
-      do: [delete: {}]
-"#;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
@@ -55,15 +41,8 @@ async fn storm(real: &Real) {
     let old = steady(real, &namespace, &BTreeSet::new()).await;
 
     let (proxy, pods, index, keeping) = adapter(&namespace).await;
-    let (clock, records) = (Arc::new(Now(Instant::now())), Records::default());
-    let memory = Arc::new(LocalMemory::new(clock.clone()));
-    let engine = Engine::new(pods.clone(), memory, Arc::new(records.clone()), clock);
-
-    let policies = Policies::parse(&[Source {
-        name: "p.yaml",
-        text: POLICY,
-    }])
-    .unwrap();
+    let (engine, _) = engine(pods.clone());
+    let policies = policies("limits: []", "delete: {}");
     let weather = async {
         for way in [Way::Frozen, Way::Open, Way::Cut, Way::Open, Way::Frozen] {
             proxy.set(way);
@@ -105,7 +84,7 @@ async fn storm(real: &Real) {
 }
 
 /// The adapter with a warm index, by way of a proxy.
-async fn adapter(namespace: &Namespace) -> (Proxy, Arc<KubePods>, Index, JoinHandle<()>) {
+async fn adapter(namespace: &Namespace) -> (Proxy, KubePods, Index, JoinHandle<()>) {
     let read = kube::config::Kubeconfig::read_from(kubeconfig().kubeconfig.unwrap()).unwrap();
     let config = Config::from_custom_kubeconfig(read, &Default::default())
         .await
@@ -113,13 +92,13 @@ async fn adapter(namespace: &Namespace) -> (Proxy, Arc<KubePods>, Index, JoinHan
     let proxy = Proxy::start(&config).await;
     let client = || Client::try_from(proxy.through(config.clone())).unwrap();
     let mut settings = Settings::default();
-    settings.namespaces = vec![namespace.clone()];
+    settings.reach.namespaces = Some([namespace.clone()].into());
     settings.try_within = Duration::from_millis(500);
     let index = Index::new(client(), &settings);
     let kept = index.clone();
     let keeping = tokio::spawn(async move { kept.keep().await });
     index.warm().await;
-    let pods = Arc::new(KubePods::new(client(), settings).with_index(index.clone()));
+    let pods = KubePods::new(client(), settings).with_index(index.clone());
     (proxy, pods, index, keeping)
 }
 
