@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::Past;
+use super::{Bounds, Past};
 use crate::ports::{Clock, Lost, Memory, Mono};
 
 /// A [`Memory`] that lives and ends with the process: its limits hold for this process alone.
@@ -17,9 +17,15 @@ impl LocalMemory {
     /// An empty past that takes its time from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_bounds(clock, Bounds::default())
+    }
+
+    /// The same, which remembers no more than this.
+    #[must_use]
+    pub fn with_bounds(clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
         Self {
             clock,
-            past: Mutex::default(),
+            past: Mutex::new(Past::with_bounds(bounds)),
         }
     }
 }
