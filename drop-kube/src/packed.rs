@@ -27,7 +27,7 @@ struct Members(
     Vec<(String, ContainerId, Option<i64>)>,
     BTreeMap<String, String>,
     BTreeMap<String, String>,
-    Option<(String, String, String)>,
+    Option<(String, String, String, String)>,
     Option<String>,
     Option<String>,
     bool,
@@ -43,7 +43,8 @@ impl Packed {
             .iter()
             .map(|it| (&it.name, &it.id, ended(it)))
             .collect();
-        let controller = pod.controller.as_ref().map(|it| (&it.kind, &it.name, &it.uid));
+        let controller = pod.controller.as_ref();
+        let controller = controller.map(|it| (&it.api_version, &it.kind, &it.name, &it.uid));
         #[rustfmt::skip]
         let members = (
             &pod.namespace, &pod.name, &pod.uid, pod.created.as_second(), deletion, pod.phase, pod.ready, &pod.node, containers,
@@ -84,7 +85,12 @@ impl Packed {
             containers: containers.into_iter().map(container).collect::<Option<_>>()?,
             labels,
             annotations,
-            controller: controller.map(|(kind, name, uid)| Owner { kind, name, uid }),
+            controller: controller.map(|(api_version, kind, name, uid)| Owner {
+                api_version,
+                kind,
+                name,
+                uid,
+            }),
             service_account,
             priority_class,
             mirror,
@@ -137,6 +143,7 @@ mod tests {
             labels: [("app".to_owned(), "web".to_owned())].into(),
             annotations: [("note".to_owned(), "two \"words\"\n".to_owned())].into(),
             controller: Some(Owner {
+                api_version: "example.org/v1".into(),
                 kind: "Set".into(),
                 name: "web".into(),
                 uid: "o-1".into(),

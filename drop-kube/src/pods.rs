@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::index::{Index, Seen};
 use crate::listing::{Listing, bears};
 use crate::request::{self, Ask};
-use crate::{Reach, change, convert, facts, wire};
+use crate::{Reach, change, convert, facts, wire, workload};
 
 /// What bounds the adapter's requests. Each value has a default that serves a cluster of any size.
 #[derive(Debug, Clone)]
@@ -208,9 +208,7 @@ fn read(pods: Vec<Pod>) -> Found {
 /// their names over, and a watch that is behind would show the pod before, which the alert's container would
 /// contradict for good; so those are asked for.
 fn is_named_once(pod: &Pod) -> bool {
-    let kind = pod.controller.as_ref().map(|owner| owner.kind.as_str());
-    matches!(
-        kind,
-        Some("ReplicaSet" | "DaemonSet" | "Job" | "ReplicationController")
-    )
+    pod.controller
+        .as_ref()
+        .is_some_and(|owner| workload::keeps_pods(owner) && owner.kind != "StatefulSet")
 }

@@ -119,10 +119,14 @@ impl Scope {
         self.set(Warmth::Cold(why.to_owned()));
     }
 
-    /// It must not tell. What it has would only take up memory.
-    pub(crate) fn forbidden(&self, why: &ApiError) {
-        self.lock().store = Store::default();
+    /// It must not tell. What it has would only take up memory. Returns whether that is new.
+    pub(crate) fn forbidden(&self, why: &ApiError) -> bool {
+        let mut state = self.lock();
+        state.store = Store::default();
+        let is_new = !matches!(state.warmth, Warmth::Forbidden(_));
+        drop(state);
         self.set(Warmth::Forbidden(why.to_string()));
+        is_new
     }
 
     fn set(&self, warmth: Warmth) {

@@ -92,8 +92,9 @@ impl Watch {
     /// Waits as long as the watch itself is refused, or for a pause where it is not known to be: a list that is good
     /// for nothing would cost the API server as much as one that is.
     async fn until_allowed(&self, why: &ApiError) {
-        self.say(why);
-        self.scope.forbidden(why);
+        if self.scope.forbidden(why) {
+            self.say(why);
+        }
         loop {
             sleep(FORBIDDEN_PAUSE).await;
             let query = [

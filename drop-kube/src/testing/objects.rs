@@ -204,7 +204,7 @@ fn controller(controller: &Controller) -> Value {
 }
 
 fn owners(owner: Option<&Owner>) -> Vec<Value> {
-    let reference = |owner: &Owner| json!({ "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true });
+    let reference = |owner: &Owner| json!({ "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true });
     owner.map(reference).into_iter().collect()
 }
 
