@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use drop_core::Engine;
 use drop_core::memory::Workload;
 use drop_core::outcome::Ending;
-use drop_core::pod::{Phase, Pod};
 use drop_core::ports::Journal;
 use drop_core::record::Record;
 use drop_core::testing::Fixture;
@@ -16,25 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::fixture::Real;
-use crate::scene::{alert, engine, policies};
+use crate::scene::{alert, engine, policies, running};
 
 /// The action of these tests.
 const DELETE: &str = "delete: { gracePeriodSeconds: 3 }";
-
-async fn running(real: &Real, namespace: &Namespace, but: Option<&Pod>) -> Pod {
-    for _ in 0..1_200 {
-        let pods = Fixture::pods(real, namespace).await;
-        let other = |pod: &Pod| but.is_none_or(|but| but.uid != pod.uid) && pod.phase == Phase::Running;
-        if let Some(pod) = pods
-            .into_iter()
-            .find(|pod| other(pod) && !pod.containers.is_empty())
-        {
-            return pod;
-        }
-        real.wait().await;
-    }
-    panic!("no pod runs")
-}
 
 /// The whole of it: found by the index, deleted by UID, replaced by its controller, confirmed gone when the watch sees
 /// it, and told on the pod and its Deployment.

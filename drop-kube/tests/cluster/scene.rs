@@ -6,11 +6,14 @@ use std::time::Instant;
 use drop_core::Engine;
 use drop_core::memory::Records;
 use drop_core::past::LocalMemory;
-use drop_core::pod::Pod;
+use drop_core::pod::{Phase, Pod};
 use drop_core::policy::{Policies, Source};
 use drop_core::ports::{Clock, Mono, PodApi};
-use falco_event::{Alert, Timestamp};
+use drop_core::testing::Fixture;
+use falco_event::{Alert, Namespace, Timestamp};
 use serde_json::json;
+
+use crate::fixture::Real;
 
 pub(crate) struct Now(Instant);
 
@@ -54,4 +57,20 @@ pub(crate) fn engine(pods: impl PodApi + 'static) -> (Engine, Records) {
     let memory = Arc::new(LocalMemory::new(clock.clone()));
     let journal = Arc::new(records.clone());
     (Engine::new(Arc::new(pods), memory, journal, clock), records)
+}
+
+/// The first pod of the namespace that runs and is not this one.
+pub(crate) async fn running(real: &Real, namespace: &Namespace, but: Option<&Pod>) -> Pod {
+    for _ in 0..1_200 {
+        let pods = Fixture::pods(real, namespace).await;
+        let other = |pod: &Pod| but.is_none_or(|but| but.uid != pod.uid) && pod.phase == Phase::Running;
+        if let Some(pod) = pods
+            .into_iter()
+            .find(|pod| other(pod) && !pod.containers.is_empty())
+        {
+            return pod;
+        }
+        real.wait().await;
+    }
+    panic!("no pod runs")
 }
