@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use drop_core::facts::Known;
+use drop_core::moment::between;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By};
-use falco_event::{Namespace, NodeName, PodUid};
+use drop_core::ports::{ApiError, By, Presence, Target};
+use falco_event::{Namespace, NodeName, PodUid, Timestamp};
 use kube::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -14,12 +16,13 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::caller::Caller;
 use crate::reach::{Kept, union};
 use crate::scope::{Scope, Signals, Warmth};
-use crate::touched::Touched;
 use crate::watch::Watch;
 use crate::{Reach, Settings};
 
 /// Lists of pods at a time: each holds a page in memory.
 const LISTS: usize = 2;
+/// How long after the end of its grace a pod is expected to be there.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Every pod of the cluster, or of some namespaces, kept by a watch of each.
 ///
@@ -27,7 +30,7 @@ const LISTS: usize = 2;
 /// watch is interrupted; what is asked meanwhile is answered with a retryable error, or by a request where that can
 /// tell. Of several namespaces each is warm or cold by itself.
 ///
-/// Caveat: of a watch whose connection is dead without a sign the index learns after 90 seconds. What it finds in
+/// Caveat: of a watch whose connection is dead without a sign the index learns after [`Settings::silent`]. What it finds in
 /// that time may be gone: a change to it is refused by its UID.
 ///
 /// ```no_run
@@ -62,7 +65,6 @@ pub(crate) struct Shared {
     /// Counts changes of the scopes.
     moved: watch::Sender<u64>,
     signals: Arc<Signals>,
-    touched: Touched,
 }
 
 /// What has to be known, and the scopes that follow from it. None is the whole cluster.
@@ -94,7 +96,6 @@ impl Index {
     /// [`crate::connect_for_watches`] makes such a client. Nothing is asked before [`Index::keep`].
     #[must_use]
     pub fn new(client: Client, settings: &Settings) -> Self {
-        let (gone, turns) = (watch::Sender::new(0), watch::Sender::new(0));
         let shared = Shared {
             caller: Caller::new(client.clone(), settings),
             client,
@@ -102,8 +103,7 @@ impl Index {
             lists: Semaphore::new(LISTS),
             places: RwLock::default(),
             moved: watch::Sender::new(0),
-            signals: Arc::new(Signals { gone, turns }),
-            touched: Touched::default(),
+            signals: Arc::default(),
         };
         shared.arrange(|places| drop(places.held.insert(0, settings.reach.clone())));
         Self {
@@ -210,7 +210,7 @@ impl Index {
                     for (pod, whole) in state.store.find(by) {
                         // Two scopes can have the same pod while one takes the other's place.
                         if known.insert(pod.uid.clone()) {
-                            seen.doubtful |= !whole || self.shared.touched.has(&pod.uid);
+                            seen.doubtful |= !whole || self.shared.signals.touched.has(&pod.uid);
                             seen.pods.push(pod);
                         }
                     }
@@ -239,7 +239,18 @@ impl Index {
     /// A change to the pod is about to be sent. From now on what the index has of it proves nothing: whether a change
     /// whose answer was lost was made is told by the API server alone.
     pub(crate) fn touch(&self, uid: &PodUid) {
-        self.shared.touched.add(uid.clone());
+        self.shared.signals.touched.add(uid.clone());
+    }
+
+    /// Whether the pod is there, where that can be told without a request: a watch saw it go, or on its way out, which
+    /// no pod comes back from. A pod that is later than it had to be is asked for: the watch may be dead.
+    pub(crate) fn presence(&self, target: &Target, now: Timestamp) -> Option<Presence> {
+        if self.shared.signals.touched.is_gone(&target.uid) {
+            return Some(Presence::Gone);
+        }
+        let seen = self.find(&By::Uid(target.uid.clone()));
+        let is_leaving = |pod: &Pod| pod.deletion.is_some_and(|it| between(it.at, now) < LATE);
+        seen.pods.iter().any(is_leaving).then_some(Presence::Terminating)
     }
 
     /// The ready pods of the controllers with these UIDs; none where the index cannot tell.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::pod::Pod;
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target, Way};
-use falco_event::{Namespace, PodName};
+use falco_event::{Namespace, PodName, Timestamp};
 use kube::Client;
 use tokio::time::Instant;
 
@@ -30,6 +30,9 @@ pub struct Settings {
     pub read_within: Duration,
     /// How long a list of all pods may take over all its pages, for who waits for it: 15 s.
     pub list_within: Duration,
+    /// How long a watch may be silent before its connection is taken for dead; the API server says something at least
+    /// each minute: 90 s.
+    pub silent: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
     /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
@@ -45,6 +48,7 @@ impl Default for Settings {
             pause: Duration::from_millis(50),
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(15),
+            silent: Duration::from_secs(90),
             page: 500,
             reach: Reach::default(),
         }
@@ -195,7 +199,11 @@ impl PodApi for KubePods {
     }
 
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
-        change::presence(self, target, self.read_until()).await
+        let index = self.index.as_ref();
+        match index.and_then(|index| index.presence(target, Timestamp::now())) {
+            Some(presence) => Ok(presence),
+            None => change::presence(self, target, self.read_until()).await,
+        }
     }
 }
 

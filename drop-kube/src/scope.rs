@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::reach::{Kept, covers};
 use crate::store::Store;
+use crate::touched::Touched;
 use crate::{convert, wire};
 
 /// The pods of a namespace, or of all.
@@ -21,13 +22,14 @@ pub(crate) struct Scope {
     signals: Arc<Signals>,
 }
 
-/// What whoever waits for an index is woken by.
-#[derive(Debug)]
+/// What all scopes of an index tell.
+#[derive(Debug, Default)]
 pub(crate) struct Signals {
     /// Counts pods that went.
     pub(crate) gone: watch::Sender<u64>,
     /// Counts changes of a scope's warmth.
     pub(crate) turns: watch::Sender<u64>,
+    pub(crate) touched: Touched,
 }
 
 #[derive(Debug, Default)]
@@ -148,7 +150,8 @@ impl Scope {
 
     pub(crate) fn end_list(&self) {
         let gone = self.lock().store.end_list();
-        self.tell(gone > 0);
+        gone.iter().for_each(|uid| self.signals.touched.went(uid));
+        self.tell(!gone.is_empty());
     }
 
     pub(crate) fn put(&self, sent: wire::Pod) {
@@ -167,6 +170,7 @@ impl Scope {
     pub(crate) fn remove(&self, sent: &wire::Pod) {
         if let Some(uid) = convert::uid(&sent.metadata) {
             let gone = self.lock().store.remove(&uid);
+            self.signals.touched.went(&uid);
             self.tell(gone);
         }
     }
@@ -187,8 +191,7 @@ mod tests {
     }
 
     fn scope(keys: &[&str]) -> Scope {
-        let (gone, turns) = (watch::Sender::new(0), watch::Sender::new(0));
-        Scope::new(None, kept(keys), Arc::new(Signals { gone, turns }))
+        Scope::new(None, kept(keys), Arc::default())
     }
 
     fn warmth(scope: &Scope) -> Warmth {

@@ -98,14 +98,17 @@ impl Store {
         self.list = self.list.wrapping_add(1);
     }
 
-    /// The list is whole. Returns how many pods were gone.
-    pub(crate) fn end_list(&mut self) -> usize {
+    /// The list is whole. Returns the pods that were gone.
+    pub(crate) fn end_list(&mut self) -> Vec<PodUid> {
         let old = self.pods.values().filter(|entry| entry.list != self.list);
         let old: Vec<PodUid> = old
             .filter_map(|entry| entry.packed.pod())
             .map(|pod| pod.uid)
             .collect();
-        old.iter().filter(|uid| self.remove(uid)).count()
+        for uid in &old {
+            self.remove(uid);
+        }
+        old
     }
 
     /// The pods that bear this mark, and of each whether nothing of it was left out.
@@ -283,7 +286,7 @@ mod tests {
         store.begin_list();
         store.put(pods[0].clone());
         store.put(pods[3].clone());
-        assert_eq!((store.len(), store.end_list(), store.len()), (4, 2, 2));
+        assert_eq!((store.len(), store.end_list().len(), store.len()), (4, 2, 2));
         assert_eq!(store.find(&By::Uid(pods[1].uid.clone())), []);
         assert_eq!(
             store.find(&By::Uid(pods[3].uid.clone())),

@@ -13,31 +13,57 @@ const BEHIND: Duration = Duration::from_secs(180);
 const SWEEP: usize = 1_024;
 
 /// What an index has of these pods proves nothing: whether a change whose answer was lost was made is told by the API
-/// server alone.
+/// server alone. But that a watch saw one go is the proof that is waited for.
 #[derive(Debug, Default)]
 pub(crate) struct Touched(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    since: HashMap<PodUid, Instant>,
+    pods: HashMap<PodUid, Pod>,
     sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Pod {
+    since: Instant,
+    /// A watch saw it go.
+    gone: bool,
+}
+
+impl Pod {
+    fn is_past(&self) -> bool {
+        self.since.elapsed() >= BEHIND
+    }
 }
 
 impl Touched {
     /// A change to the pod is about to be sent.
     pub(crate) fn add(&self, uid: PodUid) {
         let mut state = self.lock();
-        state.since.insert(uid, Instant::now());
-        if state.since.len() > state.sweep_at.max(SWEEP) {
-            state.since.retain(|_, since| since.elapsed() < BEHIND);
-            state.sweep_at = state.since.len().saturating_mul(2);
+        let since = Instant::now();
+        let pod = state.pods.entry(uid).or_insert(Pod { since, gone: false });
+        pod.since = since;
+        if state.pods.len() > state.sweep_at.max(SWEEP) {
+            state.pods.retain(|_, pod| !pod.is_past());
+            state.sweep_at = state.pods.len().saturating_mul(2);
         }
+    }
+
+    /// A watch saw the pod go.
+    pub(crate) fn went(&self, uid: &PodUid) {
+        if let Some(pod) = self.lock().pods.get_mut(uid) {
+            pod.gone = true;
+        }
+    }
+
+    /// Whether a watch saw it go since a change was sent to it.
+    pub(crate) fn is_gone(&self, uid: &PodUid) -> bool {
+        self.lock().pods.get(uid).is_some_and(|pod| pod.gone)
     }
 
     /// Whether what an index has of the pod may be older than such a change.
     pub(crate) fn has(&self, uid: &PodUid) -> bool {
-        let state = self.lock();
-        state.since.get(uid).is_some_and(|since| since.elapsed() < BEHIND)
+        self.lock().pods.get(uid).is_some_and(|pod| !pod.is_past())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -70,7 +96,19 @@ mod tests {
         (0..SWEEP).for_each(|number| touched.add(uid(number)));
         tokio::time::advance(BEHIND).await;
         (SWEEP..SWEEP * 2).for_each(|number| touched.add(uid(number)));
-        assert_eq!(touched.lock().since.len(), SWEEP);
+        assert_eq!(touched.lock().pods.len(), SWEEP);
         assert!((SWEEP..SWEEP * 2).all(|number| touched.has(&uid(number))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_was_touched_is_seen_to_go_and_no_other() {
+        let touched = Touched::default();
+        touched.add(uid(0));
+        assert!(!touched.is_gone(&uid(0)));
+        touched.went(&uid(0));
+        touched.went(&uid(1));
+        assert!(touched.is_gone(&uid(0)) && !touched.is_gone(&uid(1)));
+        touched.add(uid(0));
+        assert!(touched.is_gone(&uid(0)), "it does not come back");
     }
 }

@@ -19,8 +19,6 @@ use crate::wire;
 
 /// How long the API server keeps a watch open; it is taken up again where it ended.
 const OPEN: &str = "290";
-/// How long a watch may be silent: the API server sends a bookmark at least each minute.
-const SILENT: Duration = Duration::from_secs(90);
 /// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
 /// process's memory stays. With 500 the index of 10,000 pods took 1.7 times the memory.
 const PAGE: u32 = 100;
@@ -185,7 +183,7 @@ impl Watch {
         }
         loop {
             let line = tokio::select! {
-                line = timeout(SILENT, lines.next()) => line,
+                line = timeout(self.shared.settings.silent, lines.next()) => line,
                 () = self.scope.stale() => return Ended::Expired,
             };
             let Ok(Some(line)) = line else {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By, Change, PodApi, Target};
+use drop_core::ports::{ApiError, By, Change, PodApi, Presence, Target};
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{Index, KubePods, Reach, Settings};
+use falco_event::Timestamp;
 
 use crate::{House, WITHIN, indexed, listed, read, shop};
 
@@ -245,7 +246,12 @@ async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
         Some(Fault::HalfBody),
         Some(Fault::BrokenJson),
         Some(Fault::status(410)),
+        Some(Fault::Expired),
         Some(Fault::status(503)),
+        Some(Fault::proxy(502)),
+        Some(Fault::Close),
+        Some(Fault::CloseAfter),
+        Some(Fault::Slow(Duration::from_millis(2))),
     ] {
         let watched = Watched::warm(Settings::default()).await;
         if let Some(fault) = fault.clone() {
@@ -264,6 +270,47 @@ async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
         }
         assert_eq!(watched.index.len(), 2, "{fault:?}");
     }
+}
+
+/// A connection that is dead without a sign.
+#[tokio::test]
+async fn a_watch_that_says_nothing_is_taken_up_again_and_nothing_is_lost() {
+    let mut settings = Settings::default();
+    settings.silent = Duration::from_millis(20);
+    let house = House::new().await;
+    house.server.fail_next(Verb::Watch, Fault::HangAfter);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    let gone = watched.house.pod();
+    watched
+        .house
+        .cluster
+        .delete(&gone.namespace, &gone.name, Some(&gone.uid), Some(0))
+        .unwrap();
+    watched.until_found(&By::Uid(gone.uid), 0).await;
+    assert_eq!(watched.index.len(), 2);
+}
+
+/// What comes while its pods are listed anew is not known to be absent.
+#[tokio::test]
+async fn an_index_that_has_lost_its_place_is_cold_until_it_has_listed_again() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail_next(Verb::Watch, Fault::Expired);
+    watched.house.server.fail_next(Verb::List, Fault::Hang);
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    let new = Workload::pod(shop(), "new".parse().unwrap());
+    watched.house.cluster.add_workload(new);
+    let new = watched
+        .house
+        .cluster
+        .pod(&shop(), &"new".parse().unwrap())
+        .unwrap();
+    let cold = "the index is cold: the pods have to be listed again";
+    assert_eq!(
+        watched.pods.find(&container_of(&new)).await,
+        Err(ApiError::Unavailable(cold.into()))
+    );
 }
 
 #[tokio::test]
@@ -506,6 +553,53 @@ async fn siblings_are_counted_by_the_index() {
         "{:?}",
         watched.asked()
     );
+}
+
+/// That a pod is on its way out, and that it went, is told by the watch; how an act ended costs no request.
+#[tokio::test]
+async fn how_a_pod_ends_is_told_by_the_watch() {
+    let settings = Settings::default();
+    let house = House::at(Timestamp::now(), settings.clone()).await;
+    let stubborn = Workload::pod(shop(), "stubborn".parse().unwrap()).ignores_sigterm();
+    house.cluster.add_workload(stubborn);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    let name = "stubborn".parse().unwrap();
+    let target = Target::of(&watched.house.cluster.pod(&shop(), &name).unwrap());
+    let delete = Change::Delete {
+        grace_period_seconds: 60,
+    };
+    watched.pods.apply(&target, &delete, WITHIN).await.unwrap();
+    // Before the watch has told, it is asked for.
+    until(async || {
+        let asked = watched.asked().len();
+        let presence = watched.pods.presence(&target).await;
+        presence == Ok(Presence::Terminating) && watched.asked().len() == asked
+    })
+    .await;
+    let asked = watched.asked().len();
+    let mut changes = watched.index.changes();
+    watched.house.cluster.advance(Duration::from_secs(61));
+    changes.changed().await.unwrap();
+    assert_eq!(watched.pods.presence(&target).await, Ok(Presence::Gone));
+    assert_eq!(watched.asked().len(), asked, "{:?}", watched.asked());
+}
+
+/// A watch that is behind for longer than the pod had.
+#[tokio::test]
+async fn a_pod_that_is_later_than_it_had_to_be_is_asked_for() {
+    let watched = Watched::warm(Settings::default()).await;
+    let target = watched.house.target();
+    watched.house.cluster.set_delays(drop_core::memory::Delays {
+        stop: drop_core::memory::Stop::IgnoresSigterm,
+        ..Default::default()
+    });
+    let delete = Change::Delete {
+        grace_period_seconds: 60,
+    };
+    watched.pods.apply(&target, &delete, WITHIN).await.unwrap();
+    assert_eq!(watched.pods.presence(&target).await, Ok(Presence::Terminating));
+    assert_eq!(watched.asked().len(), 2, "{:?}", watched.asked());
 }
 
 #[tokio::test]
