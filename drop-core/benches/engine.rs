@@ -93,8 +93,12 @@ impl PodApi for AtOnce {
 }
 
 fn owner(kind: &str, name: &str) -> Owner {
-    let (kind, name, uid) = (kind.to_owned(), name.to_owned(), "o-1".to_owned());
-    Owner { kind, name, uid }
+    Owner {
+        api_version: "apps/v1".to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        uid: "o-1".to_owned(),
+    }
 }
 
 /// Time is what the bench says.

@@ -46,6 +46,7 @@ fn act(past: &mut Past, number: u32) {
         panic!("the alert is new")
     };
     let owner = Owner {
+        api_version: "apps/v1".to_owned(),
         kind: "Deployment".to_owned(),
         name: format!("web-{number:05x}"),
         uid: "o".to_owned(),

@@ -303,6 +303,7 @@ impl PodApi for Claims {
         let mut found = self.0.find(by).await?;
         for pod in &mut found.pods {
             pod.controller = Some(Owner {
+                api_version: "apps/v1".to_owned(),
                 kind: "StatefulSet".to_owned(),
                 name: "ledger".to_owned(),
                 uid: "forged".to_owned(),
