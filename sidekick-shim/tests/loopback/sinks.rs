@@ -205,3 +205,37 @@ async fn a_sink_is_shown_a_certificate_as_its_file_is_then() {
         }
     }
 }
+
+#[tokio::test]
+async fn each_sink_gets_what_it_wants_in_its_form_and_none_waits_for_another() {
+    let mut first = Sink::start(|_| Does::Answer(202)).await;
+    let mut falco = Sink::start(|_| Does::Answer(200)).await;
+    let hangs = Sink::start(|_| Does::Hang).await;
+    let text = format!(
+        "shim: {{sinks: [{{name: hangs, url: '{}'}}, {{name: falco, url: '{}', format: falco, minimumPriority: critical}}]}}",
+        hangs.url(),
+        falco.url()
+    );
+    let variables = &[("SHIM_DRAIN_DEADLINE", "50ms")];
+    let shim = Running::with_file(&first.url(), variables, &text, ()).await;
+    let mut client = Falco::connect(shim.address).await;
+    let urgent = alert("urgent").replace("Notice", "Critical");
+    for body in [&alert("usual"), &urgent, ALERT] {
+        assert_eq!(status(&client.post(body).await), "200");
+    }
+    let mut rules = [
+        first.next().await.rule(),
+        first.next().await.rule(),
+        first.next().await.rule(),
+    ];
+    rules.sort();
+    assert_eq!(rules, ["Terminal shell in container", "urgent", "usual"]);
+    assert_eq!(falco.next().await.body, urgent);
+    let metrics = shim.metrics().await;
+    assert!(
+        metrics.contains("outputs_total{destination=\"hangs\",status=\"ok\"} 0\n"),
+        "{metrics}"
+    );
+    assert_eq!(shim.drained().await.unsent, 3, "for the one that hangs");
+    assert!(falco.got.try_recv().is_err());
+}
