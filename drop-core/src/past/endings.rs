@@ -86,9 +86,12 @@ impl Past {
         self.obligations().filter(due).cloned().collect()
     }
 
-    /// A read looked for the pod of an alert, and found this one alive, or none: its acts at any other pod are in
-    /// [doubt](Self::doubt).
-    pub fn doubt_all(&mut self, alert: AlertId, alive: Option<&PodUid>, now: Mono) {
+    /// A read that began after `since` looked for the pod of an alert, and [saw it alive](Self::seen_alive), or none: acts
+    /// for the alert at any other pod are in [doubt](Self::doubt).
+    pub fn looked(&mut self, alert: AlertId, alive: Option<&PodUid>, since: Since, now: Mono) {
+        if let Some(uid) = alive {
+            self.seen_alive(uid, since, now);
+        }
         let others = self.acts_for(alert).filter(|act| Some(&act.target.uid) != alive);
         let others: Vec<ActId> = others.map(|act| act.id).collect();
         for id in others {
