@@ -18,7 +18,7 @@ impl Engine {
     /// Where the memory does not answer.
     pub async fn confirm(&self) -> Result<usize, Lost> {
         let (acts, since, now) = self
-            .step(|past, now| (settled(past, now), past.present(now), now))
+            .step(|past, now| (past.to_look_at(now), past.present(now), now))
             .await?;
         for act in &acts {
             let ending = match self.look(act, since, now).await? {
@@ -93,21 +93,6 @@ fn judged(
         certain: act.is_some_and(|act| act.ended(now) == Some(Settled::Happened)),
         refuted: act.is_none_or(|act| act.refuted),
     }
-}
-
-/// The acts to look at: those that ended, and those whose engine has died, which are given up first.
-fn settled(past: &mut Past, now: Mono) -> Vec<Act> {
-    let dead = past
-        .obligations()
-        .filter(|act| act.settled.is_none() && !act.is_in_flight(now));
-    let dead: Vec<_> = dead.map(|act| act.id).collect();
-    for id in dead {
-        past.give_up(id, now);
-    }
-    past.obligations()
-        .filter(|act| act.settled.is_some())
-        .cloned()
-        .collect()
 }
 
 fn unconfirmed(why: &str) -> Seen {

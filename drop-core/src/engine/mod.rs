@@ -14,7 +14,7 @@ mod confirm;
 use std::sync::Arc;
 use std::time::Duration;
 
-use falco_event::{Alert, Timestamp};
+use falco_event::{Alert, PodUid, Timestamp};
 
 use crate::decide::{decide, without_the_pod};
 use crate::facts::{Facts, Wants};
@@ -23,6 +23,7 @@ use crate::moment::Moment;
 use crate::outcome::Outcome;
 use crate::past::{Act, Claim, Claimed, Past, ScopeKey, Settled, Settlement};
 use crate::plan::{Plan, plan};
+use crate::pod::Pod;
 use crate::policy::{Mode, Policies};
 use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
 use crate::record::{Decided, Record, nanos};
@@ -58,8 +59,8 @@ struct Delivery<'a> {
     plan: Plan<'a>,
     moment: Moment,
     started: Mono,
-    /// The cluster said whether there is such a pod.
-    looked: bool,
+    /// The pod that the cluster showed alive and not terminating, or that it showed none; none where it did not say.
+    seen: Option<Option<PodUid>>,
     record: Decided,
 }
 
@@ -94,7 +95,7 @@ impl Engine {
             plan,
             moment,
             started,
-            looked: false,
+            seen: None,
             record,
         };
         delivery.record.times.planned = self.elapsed(started);
@@ -141,9 +142,13 @@ impl Engine {
             Ok((Claimed::InFlight, _)) => in_flight("another delivery of the same alert is in flight"),
             Ok((Claimed::Yours(claim), first)) => {
                 let fresh = match hopeless(&delivery.plan, &delivery.moment) {
-                    // Of an alert for which something was done the pod is looked for all the same.
                     Some(outcome) if first => outcome,
-                    Some(_) | None => self.respond(delivery, &claim).await,
+                    // What was done for it before may have come late: its pod tells.
+                    Some(outcome) => match self.find(delivery).await {
+                        Err(unread @ Outcome::Failed { .. }) => unread,
+                        Ok(_) | Err(_) => outcome,
+                    },
+                    None => self.respond(delivery, &claim).await,
                 };
                 self.conclude(delivery, claim, fresh).await
             }
@@ -152,22 +157,10 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
-        let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
-        delivery.record.way = way;
-        delivery.record.times.found = Some(self.elapsed(delivery.started));
-        let pod = match sought {
-            Sought::Found(pod) => *pod,
-            Sought::Gone(verdict) => {
-                delivery.looked = true;
-                return skipped(&verdict);
-            }
-            Sought::Unclear(verdict) => return skipped(&verdict),
-            Sought::Failed(error) => {
-                return failed(format!("the pod could not be read: {error}"), true);
-            }
+        let pod = match self.find(delivery).await {
+            Ok(pod) => pod,
+            Err(outcome) => return outcome,
         };
-        delivery.looked = true;
-        delivery.record.target = Some(Target::of(&pod));
         let wants = delivery.plan.wants(&pod);
         let facts = if wants == Wants::default() {
             Facts::of(pod)
@@ -193,20 +186,32 @@ impl Engine {
         outcome
     }
 
+    /// Finds the pod that the alert is about, or says what comes of the alert without one.
+    async fn find(&self, delivery: &mut Delivery<'_>) -> Result<Pod, Outcome> {
+        let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
+        delivery.record.way = way;
+        delivery.record.times.found = Some(self.elapsed(delivery.started));
+        match sought {
+            Sought::Found(pod) => {
+                let alive = pod.deletion.is_none().then(|| pod.uid.clone());
+                delivery.seen = Some(alive);
+                delivery.record.target = Some(Target::of(&pod));
+                Ok(*pod)
+            }
+            Sought::Gone(verdict) => {
+                delivery.seen = Some(None);
+                Err(skipped(&verdict))
+            }
+            Sought::Unclear(verdict) => Err(skipped(&verdict)),
+            Sought::Failed(error) => Err(failed(format!("the pod could not be read: {error}"), true)),
+        }
+    }
+
     /// Forms the alert's outcome over all its tries, in the step that marks it handled.
     async fn conclude(&self, delivery: &Delivery<'_>, claim: Claim, fresh: Outcome) -> Outcome {
-        let alive = delivery
-            .record
-            .facts
-            .as_ref()
-            .filter(|facts| facts.pod.deletion.is_none());
-        let alive = alive.map(|facts| &facts.pod.uid);
         let concluded = self.step(|past, now| {
-            if let Some(uid) = alive {
-                past.seen_alive(uid, claim.since, now);
-            }
-            if delivery.looked {
-                past.doubt_all(claim.alert, alive, now);
+            if let Some(alive) = &delivery.seen {
+                past.looked(claim.alert, alive.as_ref(), claim.since, now);
             }
             let outcome = fresh.clone().fold(done_so_far(past, &claim, now));
             // What no response matches now another policy may match later.

@@ -54,6 +54,8 @@ pub struct Act {
     pub closed: bool,
     /// Its end is what others take it to be: its own engine has not said.
     pub(super) assumed: bool,
+    /// Nobody has to look at its pod before.
+    pub(super) rests_until: Mono,
     pub(super) settled_step: u64,
     pub(super) forget_at: Option<Mono>,
     pub(super) keep: Duration,

@@ -121,6 +121,7 @@ impl Opening<'_> {
             refuted: false,
             closed: false,
             assumed: false,
+            rests_until: now,
             settled_step: 0,
             forget_at: None,
             keep: self.keep,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::endings::LOOK_AGAIN;
 use super::*;
 use crate::ports::Target;
 
@@ -63,4 +64,19 @@ fn an_act_in_doubt_is_owed_a_proof_again() {
     past.forget(Mono(5).plus(Duration::from_secs(61)));
     assert!(past.is_empty());
     assert!(past.forgettable.is_empty());
+}
+
+#[test]
+fn an_act_that_has_not_ended_its_pod_rests_before_anyone_looks_again() {
+    let (mut past, id, uid) = refuted();
+    let later = Mono(2).plus(LOOK_AGAIN);
+    assert!(past.to_look_at(Mono(later.0 - 1)).is_empty());
+    assert_eq!(past.to_look_at(later).len(), 1);
+    past.seen_alive(&uid, past.present(later), later);
+    assert!(
+        past.to_look_at(later.plus(LOOK_AGAIN / 2)).is_empty(),
+        "it rests again"
+    );
+    assert!(past.doubt(id, later));
+    assert_eq!(past.to_look_at(later).len(), 1, "its pod was seen to go");
 }

@@ -171,21 +171,26 @@ fn what_a_first_try_has_done_is_said_when_the_alert_has_become_too_old() {
     let label = "    - name: label\n      when: alert.rule exists\n      do: [label: { labels: { a: b } }]\n";
     let first = SHELL.replace("    - name: shell", &format!("{label}    - name: shell"));
     let together = SHELL.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
-    for (spec, fault, certain) in [
+    let part = "some of it was done, and the rest could not be".to_owned();
+    for (spec, fault, outcome) in [
         // The label of a response of its own was set, and the delete was not made.
-        (first, Fault::NeverSent, true),
-        // The label was set, and of the delete nobody knows.
-        (together, Fault::RequestLost, false),
+        (first, Fault::NeverSent, Outcome::Acted { certain: true }),
+        // The label was set, and the pod lives.
+        (
+            together,
+            Fault::RequestLost,
+            Outcome::Failed {
+                why: part,
+                retryable: false,
+            },
+        ),
     ] {
         let world = World::new();
         let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
         world.cluster.fail_next(Call::Delete, fault);
         assert!(world.handle(&policies, &alert).outcome.is_retryable());
         world.cluster.advance(301 * SECOND);
-        assert_eq!(
-            world.handle(&policies, &alert).outcome,
-            Outcome::Acted { certain }
-        );
+        assert_eq!(world.handle(&policies, &alert).outcome, outcome);
     }
 }
 

@@ -46,6 +46,15 @@ fn a_delete_that_comes_after_the_pod_was_seen_alive_may_have_been_ours() {
     assert_eq!(endings(&world), [Ending::Confirmed { ours: false }]);
 }
 
+/// Its age alone would stop every response, and asks the cluster nothing; what was done for it before does.
+#[test]
+fn an_alert_that_is_too_old_to_act_on_still_says_what_came_late() {
+    let (world, alert, told) = late(Fault::NeverSent);
+    assert!(told.is_retryable());
+    world.cluster.advance(Duration::from_secs(301));
+    assert_eq!(world.handle(&policies(SHELL), &alert).outcome, MAYBE);
+}
+
 #[test]
 fn a_delete_that_comes_after_the_alert_was_handled_has_its_second_record() {
     let (world, _, told) = late(Fault::Answer(ApiError::Invalid("no".to_owned())));
@@ -83,7 +92,7 @@ fn an_act_that_was_refuted_stays_so_where_another_act_ended_the_pod() {
     assert_eq!(world.confirm_after(Duration::from_secs(1)), 1);
     assert_eq!(world.handle(&policies(SHELL), &two).outcome, CERTAIN);
     assert_eq!(world.handle(&policies(SHELL), &one).outcome.label(), "skipped");
-    assert_eq!(world.confirm_after(Duration::from_secs(1)), 0);
+    assert_eq!(world.confirm_after(Duration::from_secs(10)), 0);
     assert_eq!(endings(&world), [Ending::Confirmed { ours: true }]);
 }
 
