@@ -25,6 +25,10 @@ const MAX_CONNECTIONS: usize = 1_024;
 /// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
 const MAX_HEADERS: usize = 256;
 
+/// How long a client may leave bytes of its answers unread before its connection is ended: enough clients that never read
+/// would otherwise hold every connection, the probes' too. The kernel counts it, also while the client's window is shut.
+const UNREAD_WITHIN: Duration = Duration::from_secs(60);
+
 /// After the first signal, how long requests in flight may take. Longer than an act's 10 s, shorter than the 30 s
 /// that Kubernetes gives a pod.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
@@ -75,6 +79,7 @@ async fn next(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => {
                 // An answer is one small packet: waiting to fill it would cost its sender 40 ms.
                 let _ = stream.set_nodelay(true);
+                end_if_unread(&stream, UNREAD_WITHIN);
                 return stream;
             }
             Err(error) => {
@@ -83,6 +88,14 @@ async fn next(listener: &TcpListener) -> TcpStream {
             }
         }
     }
+}
+
+fn end_if_unread(stream: &TcpStream, within: Duration) {
+    // It is not refused on the systems that have it, and a connection without it is served all the same.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(within));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, within);
 }
 
 fn connection(stream: TcpStream, host: Arc<Host>) -> impl GracefulConnection<Error = hyper::Error> {
@@ -95,4 +108,27 @@ fn connection(stream: TcpStream, host: Arc<Host>) -> impl GracefulConnection<Err
         .header_read_timeout(HEADERS_WITHIN)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), respond)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_loses_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = next(&listener).await;
+        end_if_unread(&stream, Duration::from_millis(100));
+        let error = loop {
+            if let Err(error) = stream.write_all(&[0; 64 * 1024]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
 }

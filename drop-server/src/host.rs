@@ -72,8 +72,9 @@ impl Host {
             Arc::clone(&self.acted),
         );
         let task = self.tasks.spawn(async move {
+            // However the task ends, an act that it opened has to be looked after.
+            let _tell = Tell(acted);
             let decided = engine.handle(&active.policies, &alert, received).await;
-            acted.notify_one();
             drop(permit);
             decided.outcome
         });
@@ -86,6 +87,11 @@ impl Host {
                 }
             }
         })
+    }
+
+    /// Among whom limits and disarming hold, in words.
+    pub(crate) fn scope(&self) -> &str {
+        self.engine.scope()
     }
 
     /// The room for the bodies of requests.
@@ -114,12 +120,7 @@ impl Host {
     pub(crate) async fn confirm(&self, mut gone: Option<Gone>) {
         loop {
             self.acted.notified().await;
-            loop {
-                match self.engine.confirm().await {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "acts could not be confirmed"),
-                }
+            while self.look().await {
                 tokio::select! {
                     () = tokio::time::sleep(CONFIRM_EVERY) => {}
                     () = went(&mut gone) => {}
@@ -128,10 +129,33 @@ impl Host {
         }
     }
 
+    /// Looks once; whether there is more to look at. It is a task of its own, so that a panic costs this look and not
+    /// those after it.
+    async fn look(&self) -> bool {
+        let engine = self.engine.clone();
+        match tokio::spawn(async move { engine.confirm().await }).await {
+            Ok(Ok(open)) => return open > 0,
+            Ok(Err(error)) => tracing::warn!(%error, "acts could not be confirmed"),
+            Err(error) => {
+                tracing::error!(%error, "a look at the pods that were acted on broke off; it goes on")
+            }
+        }
+        true
+    }
+
     /// Waits until every alert under way has come to its end.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Tells at its end that there may be something to look at.
+struct Tell(Arc<Notify>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -148,73 +172,149 @@ async fn went(gone: &mut Option<Gone>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use drop_core::facts::{Facts, Wants};
     use drop_core::memory::{Cluster, Records, Workload};
     use drop_core::outcome::Ending;
     use drop_core::past::LocalMemory;
+    use drop_core::pod::Pod;
     use drop_core::policy::{Policies, Source};
+    use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
+    use tokio::task::JoinHandle;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::clock::SystemClock;
 
-    const POLICY: &str = "{ apiVersion: falco-drop.dev/v1alpha1, kind: DropPolicy, metadata: { name: p }, spec: { \
-        mode: enforce, limits: [], responses: [{ name: r, when: alert.rule = a, do: [{ delete: {} }] }] } }";
+    const POLICY: &str = "
+apiVersion: falco-drop.dev/v1alpha1
+kind: DropPolicy
+metadata: { name: p }
+spec: { mode: enforce, limits: [], responses: [{ name: r, when: alert.rule = a, do: [{ delete: {} }] }] }
+";
 
-    /// A host over a cluster with one pod that takes its whole grace to end, and that pod's alert.
-    fn stage() -> (Cluster, Records, Arc<Host>, Alert) {
-        let cluster = Cluster::new(Timestamp::now());
-        let web = Workload::pod("shop".parse().unwrap(), "web".parse().unwrap());
-        cluster.add_workload(web.ignores_sigterm());
-        let (records, clock) = (Records::default(), Arc::new(SystemClock::default()));
-        let memory = Arc::new(LocalMemory::new(clock.clone()));
-        let engine = Engine::new(
-            Arc::new(cluster.clone()),
-            memory,
-            Arc::new(records.clone()),
-            clock,
-        );
-        let policies = Policies::parse(&[Source {
-            name: "p",
-            text: POLICY,
-        }]);
-        let metrics = Arc::new(Metrics::default());
-        let store = Arc::new(Store::new(policies.unwrap(), Arc::clone(&metrics)));
-        let container = &cluster.pods()[0].containers[0].id;
-        let alert = format!(
-            r#"{{"rule":"a","priority":"Notice","time":"{}","output_fields":{{"container.id":"{container}"}}}}"#,
-            Timestamp::now()
-        );
-        let alert = Alert::from_slice(alert.as_bytes()).unwrap();
-        (
-            cluster,
-            records,
-            Arc::new(Host::new(engine, store, metrics)),
-            alert,
-        )
+    /// The cluster, which panics so often when it is asked whether a pod is there, and after the next change if it is to.
+    struct Panicking {
+        cluster: Cluster,
+        looks: AtomicU32,
+        changes: AtomicU32,
     }
 
-    /// Time stands still unless everything waits for it.
+    fn panics(left: &AtomicU32) {
+        let due = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(due.is_err(), "for the test");
+    }
+
+    #[async_trait]
+    impl PodApi for Panicking {
+        async fn find(&self, by: &By) -> Result<Found, ApiError> {
+            self.cluster.find(by).await
+        }
+        async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+            self.cluster.facts(pod, wants).await
+        }
+        async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+            let made = self.cluster.apply(target, change, within).await;
+            panics(&self.changes);
+            made
+        }
+        async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+            panics(&self.looks);
+            self.cluster.presence(target).await
+        }
+    }
+
+    /// A cluster with a pod that takes its whole grace to end.
+    fn cluster() -> Cluster {
+        let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
+        let web = Workload::pod("shop".parse().unwrap(), "web".parse().unwrap());
+        cluster.add_workload(web.ignores_sigterm());
+        cluster.advance(Duration::from_secs(60));
+        cluster
+    }
+
+    /// A host whose engine sees the cluster through `api`, and what it writes.
+    fn host(cluster: &Cluster, api: impl PodApi + 'static) -> (Arc<Host>, Records) {
+        let (clock, records) = (Arc::new(cluster.clone()), Records::default());
+        let memory = Arc::new(LocalMemory::new(clock.clone()));
+        let engine = Engine::new(Arc::new(api), memory, Arc::new(records.clone()), clock);
+        let source = Source {
+            name: "p",
+            text: POLICY,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let store = Store::new(Policies::parse(&[source]).unwrap(), Arc::clone(&metrics));
+        (Arc::new(Host::new(engine, Arc::new(store), metrics)), records)
+    }
+
+    fn alert(cluster: &Cluster) -> Alert {
+        let alert = format!(
+            r#"{{"rule":"a","priority":"Notice","source":"syscall","time":"{}","output":"x",
+            "output_fields":{{"k8s.ns.name":"shop","k8s.pod.name":"web"}}}}"#,
+            cluster.now()
+        );
+        Alert::from_slice(alert.as_bytes()).unwrap()
+    }
+
+    fn confirming(host: &Arc<Host>, gone: Option<Gone>) -> JoinHandle<()> {
+        let host = Arc::clone(host);
+        tokio::spawn(async move { host.confirm(gone).await })
+    }
+
+    /// An alert is handled over a cluster that panics so often, and everyone waits for its second record.
+    async fn confirmed(looks: u32, changes: u32) {
+        let cluster = cluster();
+        let api = Panicking {
+            cluster: cluster.clone(),
+            looks: AtomicU32::new(looks),
+            changes: AtomicU32::new(changes),
+        };
+        let (host, records) = host(&cluster, api);
+        let looking = confirming(&host, None);
+        let told = host.accept(alert(&cluster), None).unwrap();
+        assert_eq!(told.await.is_some(), changes == 0);
+        for _ in 0..100 {
+            cluster.advance(Duration::from_secs(1));
+            tokio::time::sleep(CONFIRM_EVERY).await;
+        }
+        assert_eq!(records.closed().len(), 1);
+        looking.abort();
+    }
+
+    /// Time stands still as long as there is something to do.
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_goes_is_confirmed_at_once_where_a_watch_tells() {
-        let (cluster, records, host, alert) = stage();
+        let cluster = cluster();
+        let (host, records) = host(&cluster, cluster.clone());
         let gone = watch::Sender::new(0);
-        let confirming = Arc::clone(&host);
-        let watched = gone.subscribe();
-        tokio::spawn(async move { confirming.confirm(Some(watched)).await });
-        let outcome = host.accept(alert, None).unwrap().await.unwrap();
-        assert_eq!(outcome, Outcome::Acted { certain: true });
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        let looking = confirming(&host, Some(gone.subscribe()));
+        let outcome = host.accept(alert(&cluster), None).unwrap().await;
+        assert_eq!(outcome, Some(Outcome::Acted { certain: true }));
+        let settled = async || {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        settled().await;
         assert_eq!(records.closed(), [], "it is still there");
         let began = Instant::now();
         cluster.advance(Duration::from_secs(60));
         gone.send_modify(|gone| *gone += 1);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        settled().await;
         let ending = records.closed().pop().map(|closed| closed.ending);
         assert_eq!(ending, Some(Ending::Confirmed { ours: true }));
         assert_eq!(began.elapsed(), Duration::ZERO, "no timer had to pass");
+        looking.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_while_pods_are_looked_at_does_not_end_the_looking() {
+        confirmed(3, 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_act_whose_task_panics_is_looked_after() {
+        confirmed(0, 1).await;
     }
 }

@@ -4,6 +4,7 @@
 mod alert;
 mod body;
 mod draft;
+mod edit;
 mod envelope;
 mod error;
 mod excerpt;
@@ -26,6 +27,7 @@ pub mod proptest1;
 
 pub use alert::Alert;
 pub use body::{ReadAll, read_all};
+pub use edit::Edit;
 pub use error::{Fault, ReadError};
 pub use field_type::{ElementType, FieldType, field_type};
 pub use fields::{Fields, Missing, Typed};

@@ -1,6 +1,7 @@
 //! The accept loop: connections in, each served as its own task, all of them ended in time.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +13,25 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::follow::Followed;
+use crate::printable::Printable;
 
 /// How many connections are open at once; further ones wait in the kernel's backlog.
 /// Falco holds one per node, so this serves the largest cluster that Kubernetes supports to a replica of ten.
 pub(crate) const CONNECTIONS: usize = 512;
+
+/// How many of them on a port for probes and metrics.
+pub(crate) const PLAIN_CONNECTIONS: usize = 32;
 
 /// How long a client may take to send a request's header. hyper counts a kept connection's idle time with it,
 /// so it is as long as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
@@ -34,20 +46,29 @@ const READ_BUFFER: usize = 64 * 1024;
 /// How long `accept` pauses when it cannot open another socket (no file descriptors left), instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves every connection of `listener`, at most `most` at once, until `drain` is ready, then closes the listener, lets the requests in flight
+/// How long a TLS handshake may take. Until then a connection has shown nothing, and holds a place all the same.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where connections come in.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    /// How many connections are open at once.
+    pub(crate) most: usize,
+    /// What a connection is encrypted with, as it is when the connection comes.
+    pub(crate) tls: Option<Arc<Followed<ServerConfig>>>,
+}
+
+/// Serves every connection of a door until `drain` is ready, then closes the listener, lets the requests in flight
 /// finish for at most `grace` and ends what is left. Dropping the future ends all connections at once.
-pub(crate) async fn accept<S>(
-    listener: TcpListener,
-    most: usize,
-    service: S,
-    drain: impl Future<Output = ()>,
-    grace: Duration,
-) where
+pub(crate) async fn accept<S>(door: Door, service: S, drain: impl Future<Output = ()>, grace: Duration)
+where
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
+    let Door { listener, most, tls } = door;
     let room = Arc::new(Semaphore::new(most));
+    let ending = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut drain = std::pin::pin!(drain);
@@ -58,16 +79,27 @@ pub(crate) async fn accept<S>(
             () = &mut drain => break,
             next = next => next,
         };
-        let connection = connection(TokioIo::new(stream), service.clone(), graceful.watcher());
+        let (service, watcher) = (service.clone(), graceful.watcher());
+        let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
+        let ending = ending.clone();
         connections.spawn(async move {
-            connection.await;
+            match tls {
+                None => connection(TokioIo::new(stream), service, watcher).await,
+                // Who has not shown anything yet does not hold up the end.
+                Some(tls) => {
+                    if let Some(Some(stream)) = ending.run_until_cancelled(handshake(tls, stream)).await {
+                        connection(TokioIo::new(stream), service, watcher).await;
+                    }
+                }
+            }
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
     drop((listener, service));
+    ending.cancel();
     // What is still open after the grace is ended by dropping its task.
-    let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    let _ = timeout(grace, graceful.shutdown()).await;
     connections.shutdown().await;
 }
 
@@ -84,6 +116,25 @@ async fn next(listener: &TcpListener) -> TcpStream {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+async fn handshake<I>(tls: TlsAcceptor, stream: I) -> Option<TlsStream<I>>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    match timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        // A probe that only connects, which says nothing about anyone's certificate.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Ok(Err(error)) => {
+            tracing::warn!(error = %Printable(&error.to_string()), "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("a TLS handshake took too long");
+            None
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the program does around [`serve`](crate::serve): command line, log, exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,7 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Config;
+use crate::config::{Config, File, Mistakes};
 use crate::serve::Ended;
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration cannot be used.
@@ -16,31 +17,59 @@ const USAGE: u8 = 64;
 
 /// Receives the HTTP output of Falco and sends its alerts on as CloudEvents.
 #[derive(Debug, Parser)]
-#[command(version, after_help = concat!("The configuration is in the environment:\n", include_str!("environment.txt")))]
-struct Arguments {}
+#[command(version, after_help = concat!("The configuration is in the environment and in a file:\n", include_str!("environment.txt")))]
+struct Arguments {
+    /// A file with settings, YAML as falcosidekick's. The environment wins over it.
+    #[arg(short, long, value_name = "FILE")]
+    config_file: Option<PathBuf>,
+}
 
-/// Reads the command line and the environment.
+/// Reads the command line, the environment and the file.
 ///
 /// # Errors
 /// The exit code to end with, after what there was to say is on standard error: 64 for a mistake, 0 after `--help`
 /// and `--version`.
 pub fn configuration() -> Result<Config, ExitCode> {
-    if let Err(error) = Arguments::try_parse() {
+    let arguments = Arguments::try_parse().map_err(|error| {
         let _ = error.print();
-        return Err(if error.use_stderr() {
+        if error.use_stderr() {
             ExitCode::from(USAGE)
         } else {
             ExitCode::SUCCESS
-        });
-    }
+        }
+    })?;
+    let name = arguments
+        .config_file
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    let text = if name.is_empty() {
+        String::new()
+    } else {
+        std::fs::read_to_string(&name).map_err(|error| {
+            say(&format!("`{name}` cannot be read: {error}"));
+            ExitCode::from(USAGE)
+        })?
+    };
     // A value that is not UTF-8 is read as far as it goes and then refused, instead of counting as not set.
     let lookup = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
-    Config::from_lookup(lookup).map_err(|mistakes| {
-        for mistake in mistakes.iter() {
-            let _ = writeln!(io::stderr(), "sidekick-shim: {mistake}");
-        }
-        ExitCode::from(USAGE)
-    })
+    let file = File {
+        name: &name,
+        text: &text,
+    };
+    Config::read(lookup, Some(file)).map_err(|mistakes| refuse(&mistakes))
+}
+
+/// Says what is wrong with a configuration, one mistake a line; the exit code to end with.
+#[must_use]
+pub fn refuse(mistakes: &Mistakes) -> ExitCode {
+    for mistake in mistakes.iter() {
+        say(&mistake.to_string());
+    }
+    ExitCode::from(USAGE)
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "sidekick-shim: {text}");
 }
 
 /// Writes the log as JSON lines to standard error.

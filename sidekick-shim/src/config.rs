@@ -1,20 +1,41 @@
-//! The configuration: a pure function of a lookup of environment variables.
+//! The configuration: a pure function of a lookup of environment variables and the text of a file.
+
+mod extensions;
+mod file;
+mod keys;
+mod mistake;
+mod parse;
+mod settings;
+mod sinks;
+mod yaml;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use falco_event::cloudevents::Overrides;
-use http::Uri;
 use rustls::pki_types::CertificateDer;
 use tracing_subscriber::filter::Targets;
 
+use crate::edits::Edits;
 use crate::front::BODY_BYTES;
-use crate::mistake::Mistakes;
-use crate::parse;
-use crate::variables::Variables;
+use crate::template::Template;
+use file::Contents;
+use settings::{Settings, parsed};
+
+pub use file::File;
+pub(crate) use mistake::Name;
+pub use mistake::{Mistake, Mistakes};
+pub use sinks::{Format, Identity, Sink, Token};
 
 /// Falcosidekick's port.
 const PORT: u16 = 2801;
+
+/// Falcosidekick's port for what is served without TLS.
+const PLAIN_PORT: u16 = 2810;
+
+/// What may be served without TLS and credentials beside a port with them: it takes no alert.
+pub(crate) const PLAIN_PATHS: [&str; 4] = ["/ping", "/healthz", "/readyz", "/metrics"];
 
 /// More than five minutes of an outage at 60 alerts/s; an empty place costs nothing.
 const QUEUE_ALERTS: usize = 20_000;
@@ -41,18 +62,45 @@ pub struct Bounds {
     pub bytes: usize,
 }
 
-/// What the shim runs with. One that exists is usable: see [`Config::from_lookup`] for the variables.
+/// TLS at the front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontTls {
+    /// The shim's certificate and key.
+    pub identity: Identity,
+    /// The authorities of which a client has to show a certificate, if it has to show one.
+    pub client_ca: Option<PathBuf>,
+    /// What else is served without TLS, if anything.
+    pub plain: Option<Plain>,
+}
+
+/// A port without TLS for probes and scrapers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Where to listen; the first that can be bound counts.
+    pub listen: Vec<SocketAddr>,
+    /// The paths served there.
+    pub paths: Vec<&'static str>,
+}
+
+/// What the shim runs with. One that exists is usable: see [`Config::read`] for the settings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Where to listen; the first that can be bound counts.
     pub listen: Vec<SocketAddr>,
-    /// The URL that events are posted to, exactly.
-    pub sink: Uri,
+    /// TLS at the front, if it has it.
+    pub tls: Option<FrontTls>,
+    /// The file of the credentials that a sender of alerts has to show, if it has to show some.
+    pub basic: Option<PathBuf>,
+    /// Where alerts go; at least one, and the first is the one that matters most.
+    pub sinks: Vec<Sink>,
     /// Extensions that every event gets, over those that the alert gives it.
     pub overrides: Overrides,
     /// Certificate authorities that an `https` sink is trusted by, besides the system's.
     pub ca_certs: Vec<CertificateDer<'static>>,
+    /// The file of the keys that events are signed with, if they are.
+    pub signing_keys: Option<PathBuf>,
+    pub(crate) edits: Edits,
     /// The bounds of the queue.
     pub queue: Bounds,
     /// How long one try to deliver an event may take.
@@ -73,67 +121,85 @@ impl Config {
     /// # Errors
     /// It is not an absolute `http` or `https` URL.
     pub fn to_sink(url: &str) -> Result<Self, Mistakes> {
-        Self::from_lookup(|name| (name == "K_SINK").then(|| url.to_owned()))
+        Self::from_lookup(|name| (name == "CLOUDEVENTS_ADDRESS").then(|| url.to_owned()))
     }
 
-    /// The configuration that the variables found by `lookup` describe. An empty variable counts as not set,
-    /// since Helm charts set them so.
+    /// The configuration that the variables found by `lookup` describe; see [`Config::read`].
+    ///
+    /// # Errors
+    /// Every mistake at once.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        Self::read(lookup, None)
+    }
+
+    /// The configuration that the variables found by `lookup` and a file describe. A variable wins over the file, and an
+    /// empty one counts as not set, since Helm charts set them so.
     ///
     #[doc = concat!("```text\n", include_str!("environment.txt"), "```")]
     ///
+    /// In a file the key of a variable is its name with a section's name and a dot in place of the first underscore,
+    /// such as `cloudevents.address` and `shim.retry_for`; case and further underscores do not count.
+    ///
     /// # Errors
-    /// Every mistake at once, each with the variable's name, its value and what was expected.
+    /// Every mistake at once, each with the setting's name, its value and what was expected.
     ///
     /// ```
-    /// let config = sidekick_shim::Config::from_lookup(|name| match name {
+    /// use sidekick_shim::{Config, File};
+    ///
+    /// let config = Config::from_lookup(|name| match name {
     ///     "K_SINK" => Some("http://broker-ingress.knative-eventing.svc/default/default".to_owned()),
     ///     _ => None,
     /// })?;
-    /// assert_eq!(config.sink.path(), "/default/default");
+    /// assert_eq!(config.sinks[0].url.path(), "/default/default");
     ///
-    /// let mistakes = sidekick_shim::Config::from_lookup(|_| Some("?".to_owned())).unwrap_err();
-    /// assert!(mistakes.to_string().contains("`LISTENPORT` is `?`, expected a port: a number from 0 to 65535"));
+    /// let file = File { name: "sidekick.yaml", text: "cloudevents:\n  address: http://broker\nlistenport: http" };
+    /// let mistakes = Config::read(|_| None, Some(file)).unwrap_err();
+    /// assert_eq!(
+    ///     mistakes.to_string(),
+    ///     "sidekick.yaml:3:13: `listenport` is `http`, expected a port: a number from 0 to 65535"
+    /// );
     /// # Ok::<(), sidekick_shim::Mistakes>(())
     /// ```
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
-        let mut variables = Variables::new(&lookup);
-        let address = variables.optional("LISTENADDRESS", parse::ip);
-        let port = variables.or("LISTENPORT", PORT, parse::port);
-        let sink = variables.sink();
-        let overrides = variables.overrides();
-        let ca_certs = variables
+    pub fn read(lookup: impl Fn(&str) -> Option<String>, file: Option<File<'_>>) -> Result<Self, Mistakes> {
+        let file = file.map(Contents::read).unwrap_or_default();
+        let mut settings = Settings::new(&lookup, file);
+        let address = settings.optional("listenaddress", parse::ip);
+        let port = settings.or("listenport", PORT, parse::port);
+        let tls = tls(&mut settings, address);
+        let basic = path(&mut settings, "shim.basic_file");
+        if basic.is_some() && tls.is_none() {
+            let note = "`SHIM_BASIC_FILE` is set and `TLSSERVER_DEPLOY` is not: passwords come over the network in clear";
+            settings.notes.push(note.to_owned());
+        }
+        let sinks = sinks::sinks(&mut settings);
+        let overrides = overrides(&mut settings);
+        let ca_certs = settings
             .optional("K_CA_CERTS", parse::certificates)
             .unwrap_or_default();
-        let queue = Bounds {
-            alerts: variables.or("SHIM_QUEUE_ALERTS", QUEUE_ALERTS, |text| {
-                parse::number(text, 1, 10_000_000)
-            }),
-            bytes: variables.or("SHIM_QUEUE_BYTES", QUEUE_BYTES, |text| {
-                parse::number(text, BODY_BYTES, 1 << 30)
-            }),
-        };
-        let send_deadline = variables.or("SHIM_SEND_DEADLINE", SEND_DEADLINE, parse::duration);
-        let retry_for = variables.or("SHIM_RETRY_FOR", RETRY_FOR, parse::duration);
-        let drain_deadline = variables.or("SHIM_DRAIN_DEADLINE", DRAIN_DEADLINE, parse::duration);
-        let log = variables.or(
-            "RUST_LOG",
-            Targets::new().with_default(tracing::Level::INFO),
-            parse::targets,
-        );
-        let (sink, notes) = variables.end(sink)?;
-        let listen = listen(address, port);
-        Ok(Self {
-            listen,
-            sink,
+        let config = Self {
+            listen: listen(address, port),
+            tls,
+            basic,
+            sinks,
             overrides,
             ca_certs,
-            queue,
-            send_deadline,
-            retry_for,
-            drain_deadline,
-            log,
-            notes,
-        })
+            signing_keys: path(&mut settings, "shim.signing_keys"),
+            edits: edits(&mut settings, &lookup),
+            queue: Bounds {
+                alerts: settings.or("shim.queue_alerts", QUEUE_ALERTS, |text| {
+                    parse::number(text, 1, 10_000_000)
+                }),
+                bytes: settings.or("shim.queue_bytes", QUEUE_BYTES, |text| {
+                    parse::number(text, BODY_BYTES, 1 << 30)
+                }),
+            },
+            send_deadline: settings.or("shim.send_deadline", SEND_DEADLINE, parse::duration),
+            retry_for: settings.or("shim.retry_for", RETRY_FOR, parse::duration),
+            drain_deadline: settings.or("shim.drain_deadline", DRAIN_DEADLINE, parse::duration),
+            log: log(&mut settings),
+            notes: std::mem::take(&mut settings.notes),
+        };
+        Mistakes::or(settings.mistakes, config)
     }
 }
 
@@ -148,4 +214,113 @@ fn listen(address: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
         .into_iter()
         .map(|address| SocketAddr::new(address, port))
         .collect()
+}
+
+fn path(settings: &mut Settings<'_>, key: &str) -> Option<PathBuf> {
+    settings.text(key).map(|(_, path)| path.into())
+}
+
+fn tls(settings: &mut Settings<'_>, address: Option<IpAddr>) -> Option<FrontTls> {
+    let deploy = settings.is_true("tlsserver.deploy");
+    let mut file = |key, default: &str| path(settings, key).unwrap_or_else(|| default.into());
+    let identity = Identity {
+        cert: file("tlsserver.certfile", "/etc/certs/server/server.crt"),
+        key: file("tlsserver.keyfile", "/etc/certs/server/server.key"),
+    };
+    let client_ca = file("tlsserver.cacertfile", "/etc/certs/server/ca.crt");
+    let client_ca = settings.is_true("tlsserver.mutualtls").then_some(client_ca);
+    let port = settings.or("tlsserver.notlsport", PLAIN_PORT, parse::port);
+    let mut paths = Vec::new();
+    for entry in settings.list("tlsserver.notlspaths") {
+        let known = parsed(&entry.name, &entry.value, plain_path);
+        paths.extend(settings.take(known));
+    }
+    if !deploy && (client_ca.is_some() || !paths.is_empty()) {
+        let note = "keys of `tlsserver` have no effect: `TLSSERVER_DEPLOY` is not true";
+        settings.notes.push(note.to_owned());
+    }
+    deploy.then(|| FrontTls {
+        identity,
+        client_ca,
+        plain: (!paths.is_empty()).then(|| Plain {
+            listen: listen(address, port),
+            paths,
+        }),
+    })
+}
+
+fn plain_path(text: &str) -> parse::Parsed<&'static str> {
+    let known = PLAIN_PATHS.into_iter().find(|path| *path == text);
+    known.ok_or_else(|| {
+        format!(
+            "one of {}: alerts are not taken without TLS",
+            PLAIN_PATHS.join(", ")
+        )
+    })
+}
+
+/// The extensions of all ways to name them; Knative's win.
+fn overrides(settings: &mut Settings<'_>) -> Overrides {
+    let key = settings.first_of(["cloudevents.extensions", "cloudevents.extension"]);
+    let mut overrides = Overrides::default();
+    for entry in key.map(|key| settings.pairs(key)).unwrap_or_default() {
+        let shown = format!("{}:{}", entry.key, entry.value);
+        let one = parsed(&entry.name, &shown, |_| extensions::one(&entry.key, &entry.value));
+        if let Some(one) = settings.take(one) {
+            overrides = extensions::merged(&overrides, &one);
+        }
+    }
+    if let Some(knative) = settings.optional("K_CE_OVERRIDES", extensions::json) {
+        overrides = extensions::merged(&overrides, &knative);
+    }
+    overrides
+}
+
+fn edits(settings: &mut Settings<'_>, lookup: &dyn Fn(&str) -> Option<String>) -> Edits {
+    let mut edits = Edits::default();
+    for entry in settings.pairs("customfields") {
+        let value = match entry.value.strip_prefix('%') {
+            None => Ok(entry.value.clone()),
+            Some(name) => parsed(&entry.name, &entry.value, |_| {
+                let set = lookup(name).filter(|value| !value.is_empty());
+                set.ok_or("the name of a variable that is set, after the `%`")
+            }),
+        };
+        if let Some(value) = settings.take(value) {
+            note_capitals(settings, &entry.name, &entry.key);
+            edits.fields.push((entry.key, value));
+        }
+    }
+    for entry in settings.pairs("templatedfields") {
+        let template = parsed(&entry.name, &entry.value, Template::parse);
+        if let Some(template) = settings.take(template) {
+            note_capitals(settings, &entry.name, &entry.key);
+            edits.templates.push((entry.key, template));
+        }
+    }
+    // Falcosidekick takes all blanks out, also those inside of a tag.
+    let tags = settings.list("customtags").into_iter().map(|entry| entry.value);
+    edits.tags = tags.filter(|tag| !tag.is_empty()).collect();
+    edits.brackets = settings.text("bracketreplacer").map(|(_, text)| text);
+    edits
+}
+
+/// Falcosidekick lower-cases the names of a file, which nobody asked it to.
+fn note_capitals(settings: &mut Settings<'_>, name: &Name, key: &str) {
+    if name.place.is_some() && key.chars().any(char::is_uppercase) {
+        settings.notes.push(format!(
+            "the field `{key}` keeps its capital letters; falcosidekick sends `{}`",
+            key.to_lowercase()
+        ));
+    }
+}
+
+/// `RUST_LOG`; falcosidekick's `debug` alone means its level.
+fn log(settings: &mut Settings<'_>) -> Targets {
+    let level = if settings.is_true("debug") {
+        tracing::Level::DEBUG
+    } else {
+        tracing::Level::INFO
+    };
+    settings.or("RUST_LOG", Targets::new().with_default(level), parse::targets)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use falco_event::{ReadError, read_all};
+use falco_event::{Alert, ReadError, Timestamp, read_all};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -13,10 +13,12 @@ use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::config::{PLAIN_PATHS, Sink};
+use crate::edits::Edits;
 use crate::metrics::{Lost, METRICS_TYPE, Metrics};
 use crate::observer::Observer;
 use crate::printable::Printable;
-use crate::queue::{Full, Queue};
+use crate::queue::Queue;
 
 /// The largest body in bytes. Falco's alerts have about 1 KiB; the largest in the field stay under 100 KiB.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
@@ -35,16 +37,32 @@ pub(crate) const FULL_DELAY: Duration = Duration::from_secs(1);
 /// How many of a body's mistakes are kept and named; the rest are counted.
 const MISTAKES: usize = 5;
 
+/// What happens to an alert on its way in.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    pub(crate) edits: Edits,
+    pub(crate) sinks: Vec<Sink>,
+}
+
+impl Intake {
+    /// The alert as it is kept; none if no sink wants it.
+    fn take(&self, alert: Alert) -> Option<Alert> {
+        let wanted = self.sinks.is_empty() || self.sinks.iter().any(|sink| sink.wants(&alert));
+        wanted.then(|| self.edits.apply(alert))
+    }
+}
+
 /// What answers a request; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Front {
+    pub(crate) intake: Arc<Intake>,
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) bodies: Arc<Semaphore>,
 }
 
-type Answer = Response<http_body_util::Full<Bytes>>;
+pub(crate) type Answer = Response<http_body_util::Full<Bytes>>;
 
 impl Front {
     /// Answers one request. Every request has an answer: what goes wrong is said in its status and in the log,
@@ -55,6 +73,7 @@ impl Front {
     {
         let method = request.method().clone();
         match (method, request.uri().path()) {
+            (Method::POST, "/test") => self.queue_all(test_alert().as_bytes()).await.answer(),
             (Method::POST, _) => self.take(request.into_body()).await,
             (Method::GET | Method::HEAD, "/ping") => text(StatusCode::OK, "pong\n"),
             (Method::GET | Method::HEAD, "/healthz" | "/readyz") => {
@@ -87,27 +106,35 @@ impl Front {
         let mut taken = Taken::default();
         for read in read_all(bytes) {
             taken.total += 1;
-            match read {
+            match read.map(|alert| self.intake.take(alert)) {
+                Ok(Some(alert)) => self.queue(alert, deadline, &mut taken).await,
+                Ok(None) => {
+                    taken.queued += 1;
+                    self.metrics.accepted(1);
+                    self.metrics.filtered();
+                }
                 Err(error) => {
                     taken.refuse(error);
                     // A body of 1 MiB can hold half a million mistakes: others get their turn in between.
                     tokio::task::coop::consume_budget().await;
                 }
-                Ok(alert) => match self.queue.room_for(&alert, deadline).await {
-                    Ok(place) => {
-                        taken.queued += 1;
-                        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
-                        self.metrics.accepted(1);
-                        // Before the sender sees it: the hops of an alert are seen in their order.
-                        self.observer.accepted(&alert);
-                        place.fill(alert);
-                    }
-                    Err(Full) => taken.full += 1,
-                },
             }
         }
         self.report(&taken);
         taken
+    }
+
+    async fn queue(&self, alert: Alert, deadline: Instant, taken: &mut Taken) {
+        let Ok(place) = self.queue.room_for(&alert, deadline).await else {
+            taken.full += 1;
+            return;
+        };
+        taken.queued += 1;
+        // Here and not at the end: a client that hangs up ends this function, but not what it queued.
+        self.metrics.accepted(1);
+        // Before the sender sees it: the hops of an alert are seen in their order.
+        self.observer.accepted(&alert);
+        place.fill(alert);
     }
 
     fn report(&self, taken: &Taken) {
@@ -134,7 +161,7 @@ impl Front {
         self.metrics.rejected(1);
         tracing::warn!(method = %Printable(method.as_str()), path = %Printable(path), "a request was refused: not POST");
         let allowed = match path {
-            "/ping" | "/healthz" | "/readyz" | "/metrics" => "GET, HEAD, POST",
+            path if PLAIN_PATHS.contains(&path) => "GET, HEAD, POST",
             _ => "POST",
         };
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "alerts are sent with POST\n");
@@ -143,6 +170,21 @@ impl Front {
             .insert(ALLOW, HeaderValue::from_static(allowed));
         answer
     }
+}
+
+/// What `POST /test` sends on its way, like falcosidekick's: an alert of now, to see that it arrives.
+fn test_alert() -> String {
+    let alert = serde_json::json!({
+        "hostname": "sidekick-shim",
+        "output": "This is a test of sidekick-shim",
+        "output_fields": { "proc.name": "sidekick-shim" },
+        "priority": "Debug",
+        "rule": "Test rule",
+        "source": "internal",
+        "tags": ["test"],
+        "time": Timestamp::now().to_string(),
+    });
+    alert.to_string()
 }
 
 /// What became of the alerts of one body.
@@ -275,7 +317,7 @@ where
     Ok((bytes.freeze(), place))
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = typed("text/plain; charset=utf-8", body);
     *answer.status_mut() = status;
     answer

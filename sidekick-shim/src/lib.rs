@@ -62,14 +62,16 @@
 mod accept;
 pub mod command;
 mod config;
-mod extensions;
+mod credentials;
+mod doors;
+mod edits;
 #[cfg(test)]
 mod fixture;
+mod follow;
 mod front;
+mod gate;
 mod metrics;
-mod mistake;
 mod observer;
-mod parse;
 mod printable;
 mod queue;
 mod retry;
@@ -77,13 +79,11 @@ mod sender;
 mod serve;
 mod signals;
 mod sink;
+mod template;
 mod tls;
-mod variables;
 
-pub use config::{Bounds, Config};
-pub use mistake::{Mistake, Mistakes};
+pub use config::{Bounds, Config, File, Format, FrontTls, Identity, Mistake, Mistakes, Plain, Sink, Token};
 pub use observer::Observer;
 pub use serve::{Ended, Shim, serve};
 pub use signals::signals;
 pub use sink::Answer;
-pub use tls::TrustError;

@@ -72,6 +72,7 @@ pub(crate) struct Metrics {
     outputs: Family<Output, Counter>,
     dropped: Family<Reason, Counter>,
     retries: Counter,
+    filtered: Counter,
     queue_alerts: Gauge,
     queue_bytes: Gauge,
 }
@@ -84,6 +85,7 @@ impl Metrics {
             outputs: Family::default(),
             dropped: Family::default(),
             retries: Counter::default(),
+            filtered: Counter::default(),
             queue_alerts: Gauge::default(),
             queue_bytes: Gauge::default(),
         };
@@ -114,6 +116,8 @@ impl Metrics {
             "Tries that failed and are followed by another",
             self.retries.clone(),
         );
+        let help = "Alerts accepted that are not urgent enough for any sink";
+        shim.register("filtered", help, self.filtered.clone());
         let help = "Alerts accepted and neither delivered nor lost";
         shim.register("queue_alerts", help, self.queue_alerts.clone());
         shim.register(
@@ -133,6 +137,10 @@ impl Metrics {
 
     pub(crate) fn delivered(&self) {
         self.output("ok", 1);
+    }
+
+    pub(crate) fn filtered(&self) {
+        self.filtered.inc();
     }
 
     pub(crate) fn retried(&self) {

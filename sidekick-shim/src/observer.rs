@@ -31,7 +31,8 @@ use crate::sink::Answer;
 /// }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// The alert is in the queue; Falco is about to be answered 200. `alert.as_bytes()` is what Falco sent.
+    /// The alert is in the queue; Falco is about to be answered 200. `alert.as_bytes()` is what Falco sent, unless the configuration
+    /// changes it.
     fn accepted(&self, _alert: &Alert) {}
 
     /// The alert's event goes to the sink: the body of the request, a CloudEvent in structured mode. Tries count from 1.

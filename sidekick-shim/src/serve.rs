@@ -1,49 +1,79 @@
 //! The shim as a whole: the front and the sender with the queue between them, from start to drained.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use falco_event::cloudevents;
-use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{CONNECTIONS, accept};
-use crate::config::Config;
-use crate::front::{BODIES_BYTES, BODY_DEADLINE, FULL_DELAY, Front};
+use crate::config::{Config, Mistake, Mistakes, Name};
+use crate::doors::Doors;
+use crate::follow::Followers;
+use crate::front::{BODIES_BYTES, Front, Intake};
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 use crate::queue::{Room, queue};
 use crate::sender::{Sender, Way};
 use crate::sink::HttpSink;
-use crate::tls::TrustError;
-
-/// How long requests that were there before the drain get: as long as the slowest that is answered needs.
-const FRONT_GRACE: Duration = BODY_DEADLINE.saturating_add(FULL_DELAY);
 
 /// A shim that is ready to be served.
 pub struct Shim {
     config: Config,
-    sink: HttpSink,
+    sinks: Vec<HttpSink>,
     observer: Arc<dyn Observer>,
+    followers: Followers,
+    doors: Doors,
 }
 
 impl Shim {
     /// A shim with this configuration, whose hops `observer` sees; `()` sees none.
     ///
     /// # Errors
-    /// The sink is an `https` URL and there is no certificate authority to trust it by.
-    pub fn new(config: Config, observer: impl Observer) -> Result<Self, TrustError> {
-        let sink = HttpSink::new(&config)?;
-        Ok(Self {
-            config,
-            sink,
-            observer: Arc::new(observer),
-        })
+    /// A file that the configuration names cannot be used, or there is no certificate authority to trust an `https`
+    /// sink by: every such mistake.
+    pub fn new(config: Config, observer: impl Observer) -> Result<Self, Mistakes> {
+        let mut followers = Followers::default();
+        let mut mistakes = Vec::new();
+        let mut sinks = Vec::new();
+        for sink in &config.sinks {
+            match HttpSink::new(sink, &config, &mut followers) {
+                Ok(http) => sinks.push(http),
+                Err(why) => {
+                    let what = format!("is a sink that cannot be used: {why}");
+                    mistakes.push(Mistake::new(&Name::variable(&sink.name), what));
+                }
+            }
+        }
+        let doors = Doors::new(&config, &mut followers, &mut mistakes);
+        Mistakes::or(
+            mistakes,
+            Self {
+                config,
+                sinks,
+                observer: Arc::new(observer),
+                followers,
+                doors,
+            },
+        )
+    }
+
+    /// Where the shim wants to listen and what else it was told; the front and, with [`FrontTls::plain`], the port
+    /// without TLS.
+    ///
+    /// [`FrontTls::plain`]: crate::FrontTls::plain
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves probes and metrics on this listener too, without TLS and credentials.
+    #[must_use]
+    pub fn with_plain(mut self, listener: TcpListener) -> Self {
+        self.doors.plain = Some(listener);
+        self
     }
 }
 
@@ -79,10 +109,13 @@ pub async fn serve(
 ) -> Ended {
     let Shim {
         config,
-        sink,
+        mut sinks,
         observer,
+        followers,
+        doors,
     } = shim;
-    announce(&listener, &config);
+    let sink = sinks.remove(0);
+    announce(&listener, &config, doors.plain.as_ref());
     let metrics = Arc::new(Metrics::new());
     let (queue, fresh) = queue(config.queue);
     let room = queue.room();
@@ -93,6 +126,10 @@ pub async fn serve(
     };
     let sender = Sender::new(way, Arc::clone(&metrics), config.retry_for, fresh);
     let front = Front {
+        intake: Arc::new(Intake {
+            edits: config.edits,
+            sinks: config.sinks,
+        }),
         queue,
         metrics: Arc::clone(&metrics),
         observer,
@@ -106,7 +143,13 @@ pub async fn serve(
     };
     // The front owns the queue's end: when it is done the queue is closed, and the sender ends once it is empty.
     // Pinned here, so that it is still whole when one of the others ends it, and what it holds can be counted.
-    let mut all = pin!(async { tokio::join!(serve_front(listener, front, drain), sender.run()) });
+    let mut all = pin!(async {
+        tokio::join!(
+            drain,
+            doors.serve(listener, front, draining.clone()),
+            sender.run()
+        )
+    });
     let deadline = async {
         draining.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
@@ -115,27 +158,29 @@ pub async fn serve(
         _ = &mut all => {}
         () = deadline => tracing::error!("the drain deadline is over"),
         () = abort => tracing::error!("aborted"),
+        () = followers.run() => {}
     }
     end(&room, &metrics)
 }
 
-async fn serve_front(listener: TcpListener, front: Front, drain: impl Future<Output = ()>) {
-    let service = service_fn(move |request| {
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
-    });
-    accept(listener, CONNECTIONS, service, drain, FRONT_GRACE).await;
-}
-
-fn announce(listener: &TcpListener, config: &Config) {
+fn announce(listener: &TcpListener, config: &Config, plain: Option<&TcpListener>) {
     for note in &config.notes {
         tracing::warn!("{note}");
     }
-    let address = listener
-        .local_addr()
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    tracing::info!(%address, sink = %config.sink, "listening");
+    let address = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map(|address| address.to_string())
+            .unwrap_or_default()
+    };
+    if let Some(plain) = plain {
+        tracing::info!(plain = address(plain), "listening for probes");
+    }
+    let address = address(listener);
+    for sink in &config.sinks {
+        tracing::info!(name = sink.name, url = %sink.url, "a sink");
+    }
+    tracing::info!(%address, "listening");
 }
 
 fn end(room: &Room, metrics: &Metrics) -> Ended {

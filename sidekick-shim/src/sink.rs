@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use falco_event::cloudevents::CONTENT_TYPE as STRUCTURED;
-use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -16,11 +16,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Config;
+use crate::config::{Config, Format, Sink, Token};
+use crate::follow::{Followers, bytes};
 use crate::printable::Printable;
 use crate::retry::{Verdict, retry_after, verdict};
 use crate::sender::CONCURRENCY;
-use crate::tls::{self, TrustError};
+use crate::tls;
 
 /// How long a connection to the sink is kept unused. Shorter than servers keep one (drop-server 60 s, Go's and Vert.x' none or longer):
 /// an alert sent on a connection that the sink is about to close is a try lost.
@@ -29,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// How many bytes of an answer's body are read. A Broker's is empty, drop-server's is at most one event;
 /// the connection of a longer one is closed.
 const ANSWER_BYTES: usize = 64 * 1024;
+
+/// The longest token in bytes: servers refuse a longer header.
+const TOKEN_BYTES: usize = 16 * 1024;
 
 const AGENT: &str = concat!("sidekick-shim/", env!("CARGO_PKG_VERSION"));
 
@@ -88,16 +92,21 @@ pub(crate) trait Post: Send + Sync + 'static {
 pub(crate) struct HttpSink {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
+    /// Those of every request.
+    headers: HeaderMap,
+    token: Option<Token>,
     deadline: Duration,
 }
 
 impl HttpSink {
-    pub(crate) fn new(config: &Config) -> Result<Self, TrustError> {
+    /// # Errors
+    /// Why files of its configuration cannot be used.
+    pub(crate) fn new(sink: &Sink, config: &Config, followers: &mut Followers) -> Result<Self, String> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::client(config)?)
+            .with_tls_config(tls::client(sink, &config.ca_certs, followers)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -106,19 +115,28 @@ impl HttpSink {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(CONCURRENCY)
             .build(connector);
+        let mut headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static(content_type(sink.format))),
+            (USER_AGENT, HeaderValue::from_static(AGENT)),
+        ]);
+        headers.extend(sink.headers.clone());
         Ok(Self {
             client,
-            url: config.sink.clone(),
+            url: sink.url.clone(),
+            headers,
+            token: sink.token.clone(),
             deadline: config.send_deadline,
         })
     }
 
     async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, String> {
-        let request = Request::post(&self.url)
-            .header(CONTENT_TYPE, STRUCTURED)
-            .header(USER_AGENT, AGENT)
+        let mut request = Request::post(&self.url)
             .body(Full::new(event))
             .map_err(|error| chain(&error))?;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(authorization) = self.token.as_ref().map(authorization).transpose()?.flatten() {
+            request.headers_mut().insert(AUTHORIZATION, authorization);
+        }
         match timeout_at(deadline, self.client.request(request)).await {
             Ok(answer) => answer.map_err(|error| chain(&error)),
             Err(_) => Err(format!("not within {:?}", self.deadline)),
@@ -146,6 +164,32 @@ impl Post for HttpSink {
                 .unwrap_or_default(),
         }
     }
+}
+
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::CloudEvents => STRUCTURED,
+        Format::Falco => "application/json",
+    }
+}
+
+/// The header of a token as its file is now: Knative replaces it well before it expires. The file is small and in
+/// memory, so that reading it takes microseconds.
+fn authorization(Token { path, required }: &Token) -> Result<Option<HeaderValue>, String> {
+    if !required && !path.exists() {
+        return Ok(None);
+    }
+    let text = bytes(path)?;
+    let token = text.trim_ascii();
+    // A token is of these characters alone (RFC 6750); what else is there is not shown.
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    if token.is_empty() || token.len() > TOKEN_BYTES || !token.iter().all(allowed) {
+        return Err(format!("`{}` holds no token", path.display()));
+    }
+    let header = HeaderValue::from_bytes(&[b"Bearer ", token].concat());
+    let mut header = header.map_err(|error| error.to_string())?;
+    header.set_sensitive(true);
+    Ok(Some(header))
 }
 
 /// An error and its causes on one line.

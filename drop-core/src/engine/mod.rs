@@ -58,6 +58,8 @@ struct Delivery<'a> {
     plan: Plan<'a>,
     moment: Moment,
     started: Mono,
+    /// The cluster said whether there is such a pod.
+    looked: bool,
     record: Decided,
 }
 
@@ -87,15 +89,16 @@ impl Engine {
         let (arrived, started) = (self.clock.wall(), self.clock.mono());
         let plan = plan(policies, alert);
         let moment = Moment::of(alert, received, arrived);
-        let record = Decided::new(alert, received, policies.hash(), arrived);
+        let record = Decided::new(alert, received, policies.hash(), self.scope(), arrived);
         let mut delivery = Delivery {
             plan,
             moment,
             started,
+            looked: false,
             record,
         };
         delivery.record.times.planned = self.elapsed(started);
-        let outcome = if delivery.plan.is_empty() {
+        let outcome = if delivery.plan.is_empty() && !self.memory.may_remember(delivery.record.id) {
             Outcome::Ignored
         } else {
             self.deliver(&mut delivery).await
@@ -107,8 +110,14 @@ impl Engine {
         self.journal.write(&record).await;
         match record {
             Record::Decided(decided) => *decided,
-            Record::Closed(_) => Decided::new(alert, received, policies.hash(), arrived),
+            Record::Closed(_) => Decided::new(alert, received, policies.hash(), self.scope(), arrived),
         }
+    }
+
+    /// Among whom limits, disarming and handled alerts hold, in words: who shares the engine's memory.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        self.memory.scope()
     }
 
     /// Arms a scope again that a breached limit had switched to observe. False where it was armed.
@@ -122,12 +131,20 @@ impl Engine {
     /// Claims the alert, so that of several deliveries at a time one acts, and folds the outcome over all of them.
     async fn deliver(&self, delivery: &mut Delivery<'_>) -> Outcome {
         let alert = delivery.record.id;
-        match self.step(|past, now| past.claim(alert, CLAIM_WITHIN, now)).await {
+        let claimed = self.step(|past, now| {
+            let claimed = past.claim(alert, CLAIM_WITHIN, now);
+            (claimed, past.acts_for(alert).next().is_none())
+        });
+        match claimed.await {
             Err(lost) => failed(lost.to_string(), true),
-            Ok(Claimed::Handled) => Outcome::Duplicate { of: alert },
-            Ok(Claimed::InFlight) => in_flight("another delivery of the same alert is in flight"),
-            Ok(Claimed::Yours(claim)) => {
-                let fresh = self.respond(delivery, &claim).await;
+            Ok((Claimed::Handled, _)) => Outcome::Duplicate { of: alert },
+            Ok((Claimed::InFlight, _)) => in_flight("another delivery of the same alert is in flight"),
+            Ok((Claimed::Yours(claim), first)) => {
+                let fresh = match hopeless(&delivery.plan, &delivery.moment) {
+                    // Of an alert for which something was done the pod is looked for all the same.
+                    Some(outcome) if first => outcome,
+                    Some(_) | None => self.respond(delivery, &claim).await,
+                };
                 self.conclude(delivery, claim, fresh).await
             }
         }
@@ -135,19 +152,21 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
-        if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
-            return skipped(&verdict);
-        }
         let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
         delivery.record.way = way;
         delivery.record.times.found = Some(self.elapsed(delivery.started));
         let pod = match sought {
             Sought::Found(pod) => *pod,
-            Sought::Nothing(verdict) => return skipped(&verdict),
+            Sought::Gone(verdict) => {
+                delivery.looked = true;
+                return skipped(&verdict);
+            }
+            Sought::Unclear(verdict) => return skipped(&verdict),
             Sought::Failed(error) => {
                 return failed(format!("the pod could not be read: {error}"), true);
             }
         };
+        delivery.looked = true;
         delivery.record.target = Some(Target::of(&pod));
         let wants = delivery.plan.wants(&pod);
         let facts = if wants == Wants::default() {
@@ -181,12 +200,19 @@ impl Engine {
             .facts
             .as_ref()
             .filter(|facts| facts.pod.deletion.is_none());
+        let alive = alive.map(|facts| &facts.pod.uid);
         let concluded = self.step(|past, now| {
-            if let Some(facts) = alive {
-                past.seen_alive(&facts.pod.uid, claim.since, now);
+            if let Some(uid) = alive {
+                past.seen_alive(uid, claim.since, now);
+            }
+            if delivery.looked {
+                past.doubt_all(claim.alert, alive, now);
             }
             let outcome = fresh.clone().fold(done_so_far(past, &claim, now));
-            past.release(claim, !outcome.is_retryable()).then_some(outcome)
+            // What no response matches now another policy may match later.
+            let ignored = delivery.plan.is_empty() && outcome == Outcome::Ignored;
+            let handled = !outcome.is_retryable() && !ignored;
+            past.release(claim, handled).then_some(outcome)
         });
         match concluded.await {
             Ok(Some(outcome)) => outcome,
@@ -227,15 +253,15 @@ fn done_by(act: &Act, how: Settlement) -> Outcome {
     }
 }
 
-/// Every response is stopped by what the alert itself says: no question to the cluster is worth it.
-fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
+/// No response matches, or each is stopped by what the alert itself says: no question to the cluster is worth it.
+fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Outcome> {
     let mut first = None;
     for wanted in &plan.wanted {
         let verdicts = without_the_pod(plan, wanted.policy, moment);
         let stopped = verdicts.into_iter().find(|verdict| !verdict.passes())?;
         first.get_or_insert(stopped);
     }
-    first
+    Some(first.map_or(Outcome::Ignored, |verdict| skipped(&verdict)))
 }
 
 fn skipped(verdict: &Verdict) -> Outcome {

@@ -48,10 +48,12 @@ pub struct Act {
     pub due: Mono,
     /// How it ended, and when that was known.
     pub settled: Option<(Settlement, Mono)>,
-    /// The pod was seen alive after an end that was unknown: it was not ended by this act.
+    /// The pod was seen alive after an end that was unknown, and not seen to go since: this act has not ended it.
     pub refuted: bool,
     /// Nothing more is owed.
     pub closed: bool,
+    /// Its end is what others take it to be: its own engine has not said.
+    pub(super) assumed: bool,
     pub(super) settled_step: u64,
     pub(super) forget_at: Option<Mono>,
     pub(super) keep: Duration,

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use falco_event::AlertId;
 
 use super::{Bounds, Past};
 use crate::ports::{Clock, Lost, Memory, Mono};
@@ -43,5 +44,14 @@ impl Memory for LocalMemory {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         f(&mut past, self.clock.mono());
         Ok(())
+    }
+
+    fn scope(&self) -> &'static str {
+        "this process alone"
+    }
+
+    fn may_remember(&self, alert: AlertId) -> bool {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.acts_for(alert).next().is_some()
     }
 }

@@ -9,6 +9,8 @@ mod local;
 mod opening;
 mod rules;
 mod scope;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -22,7 +24,7 @@ pub use local::LocalMemory;
 pub use opening::{Opening, ScopeKey};
 pub use rules::Opened;
 
-use self::scope::InScope;
+use self::scope::{InScope, InScopes};
 use crate::policy::Mode;
 use crate::ports::Mono;
 
@@ -142,32 +144,43 @@ impl Past {
         self.disarmed.remove(key).is_some()
     }
 
-    /// Notes how an act ended. The first settlement stands.
+    /// Notes how an act ended, as its own engine knows it. The first word of the engine stands.
     pub fn settle(&mut self, id: ActId, how: Settlement, now: Mono) {
+        let open = |act: &Act| act.settled.is_none() || act.assumed;
+        if self.act(id).is_some_and(open) {
+            self.end(id, how, false, now);
+        }
+    }
+
+    /// The engine of an act has died or is late: anything may have happened. If it lives, it is believed later.
+    pub fn give_up(&mut self, id: ActId, now: Mono) {
+        if let Some(act) = self.act(id).filter(|act| act.settled.is_none()) {
+            let lost = Settlement::lost(act.ends.is_some());
+            self.end(id, lost, true, now);
+        }
+    }
+
+    fn end(&mut self, id: ActId, how: Settlement, assumed: bool, now: Mono) {
         let Some(act) = self.acts.get_mut(&id) else { return };
-        if act.settled.is_some() {
-            return;
+        act.assumed = assumed;
+        act.refuted &= how.ended == Settled::Unknown;
+        if let Some((before, _)) = &mut act.settled {
+            *before = how;
+        } else {
+            self.steps += 1;
+            act.settled_step = self.steps;
+            act.settled = Some((how, now));
         }
-        self.steps += 1;
-        act.settled = Some((how, now));
-        act.settled_step = self.steps;
-        let owes_proof = act.owes_proof();
-        let (mode, scopes) = (act.mode, act.scopes.clone());
-        for key in &scopes {
-            if let Some(scope) = self.scope(mode, key) {
-                scope.settle(id);
-            }
-        }
-        if how.changed != Settled::DidNot {
-            self.count(id);
-        }
+        let (owes_proof, in_scopes) = (act.owes_proof(), InScopes::of(act));
+        self.recount(&in_scopes);
         if !owes_proof {
             self.close(id, now);
         }
     }
 
     /// A read that began after `since` saw this pod alive and not terminating: acts that ended unknown before then
-    /// have not happened. They still count in their limits, for a request under way may yet arrive.
+    /// have not happened so far. They still count in their limits, and are looked after a while longer, for a request
+    /// under way may yet arrive.
     pub fn seen_alive(&mut self, pod: &PodUid, since: Since, now: Mono) {
         let ended_before = |act: &&Act| match act.settled {
             Some(_) => act.settled_step <= since.step,
@@ -181,12 +194,41 @@ impl Past {
             .map(|act| act.id)
             .collect();
         for id in refuted {
-            self.settle(id, Settlement::lost(true), now);
+            self.give_up(id, now);
             if let Some(act) = self.acts.get_mut(&id) {
                 act.refuted = true;
             }
-            self.close(id, now);
         }
+    }
+
+    /// A read looked for the pod of an alert, and found this one alive, or none: its acts at any other pod are in
+    /// [doubt](Self::doubt).
+    pub fn doubt_all(&mut self, alert: AlertId, alive: Option<&PodUid>, now: Mono) {
+        let others = self.acts_for(alert).filter(|act| Some(&act.target.uid) != alive);
+        let others: Vec<ActId> = others.map(|act| act.id).collect();
+        for id in others {
+            self.doubt(id, now);
+        }
+    }
+
+    /// A read saw that the pod of a refuted act is gone or going: a request that came late may have done it, unless
+    /// another act is known to have. Whether that act is in doubt now, and so owed a proof again.
+    pub fn doubt(&mut self, id: ActId, now: Mono) -> bool {
+        let Some(act) = self.act(id) else { return false };
+        let known = |other: &Act| other.mode == Mode::Enforce && other.ended(now) == Some(Settled::Happened);
+        if !act.refuted || self.acts_at(&act.target.uid).any(known) {
+            return false;
+        }
+        let Some(act) = self.acts.get_mut(&id) else {
+            return false;
+        };
+        act.refuted = false;
+        act.closed = false;
+        if let Some(until) = act.forget_at.take() {
+            self.forgettable.remove(&(until, id));
+        }
+        self.obligations.insert(id);
+        true
     }
 
     /// The present, for a read that begins after it.
@@ -216,11 +258,11 @@ impl Past {
         }
     }
 
-    /// Forgets the oldest closed acts of the same response at the same pod: limits count a pod once, so one noisy pod
-    /// must not take the room of all others.
+    /// Forgets the oldest closed or refuted acts of the same response at the same pod: limits count a pod once, so one
+    /// noisy pod must not take the room of all others.
     fn thin(&mut self, act: &Act) {
         let same = |other: &&Act| {
-            other.closed
+            (other.closed || other.refuted)
                 && other.mode == act.mode
                 && other.policy == act.policy
                 && other.response == act.response
@@ -264,21 +306,8 @@ impl Past {
         }
         forget_in(&mut self.by_pod, &act.target.uid, id);
         forget_in(&mut self.by_alert, &act.alert, id);
-        for key in &act.scopes {
-            let before = self.last_in(act.mode, key, &act.target.uid);
-            let Some(scope) = self.scope(act.mode, key) else {
-                continue;
-            };
-            scope.remove(act.settled.map_or(Mono::default(), |(_, at)| at), id);
-            if let Some((at, before)) = before {
-                scope.add(at, before);
-            }
-            if scope.is_empty()
-                && let Some(scopes) = self.by_scope.get_mut(&act.mode)
-            {
-                scopes.remove(key);
-            }
-        }
+        self.obligations.remove(&id);
+        self.recount(&InScopes::of(&act));
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Opening<'a> {
     pub alive: bool,
     /// How long the engine may take to settle it.
     pub within: Duration,
-    /// How long it is kept after it is closed: the longest of its windows and the alert's greatest age.
+    /// How long it is kept after it is closed: the longest of its windows, and as long as its alert may come again.
     pub keep: Duration,
 }
 
@@ -120,6 +120,7 @@ impl Opening<'_> {
             settled: None,
             refuted: false,
             closed: false,
+            assumed: false,
             settled_step: 0,
             forget_at: None,
             keep: self.keep,

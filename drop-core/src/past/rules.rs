@@ -160,15 +160,15 @@ impl Past {
         let max = usize::try_from(limit.max.get()).unwrap_or(usize::MAX);
         let own_counts = self.is_within(limit, mode, key, own, now);
         let Some(scope) = self.scope(mode, key) else {
-            return Verdict::pass(Guard::Limit);
+            return room(mode);
         };
         let settled = scope.pods_within(limit.per, now) - usize::from(own_counts);
         let open = scope.opened().len();
         let why = || breach(key, limit, mode);
         match () {
             () if settled >= max => Verdict::stop(Guard::Limit, why()),
-            () if settled.saturating_add(open) < max => Verdict::pass(Guard::Limit),
-            () if settled + self.more_pods(limit, mode, key, own, now) < max => Verdict::pass(Guard::Limit),
+            () if settled.saturating_add(open) < max => room(mode),
+            () if settled + self.more_pods(limit, mode, key, own, now) < max => room(mode),
             () => Verdict::wait(Guard::Limit, why()),
         }
     }
@@ -192,17 +192,23 @@ impl Past {
     }
 }
 
+/// A pod that would be gone lives on, and its successor is never seen: the true count may be higher.
+const LOWER_BOUND: &str = "would-be acts, whose pods live on: a lower bound";
+
+fn room(mode: Mode) -> Verdict {
+    match mode {
+        Mode::Enforce => Verdict::pass(Guard::Limit),
+        Mode::Observe => Verdict::note(Guard::Limit, format!("it counts {LOWER_BOUND}")),
+    }
+}
+
 fn breach(key: &ScopeKey, limit: &Limit, mode: Mode) -> String {
-    let bound = match mode {
-        Mode::Enforce => "",
-        // A pod that would be gone lives on, and its successor is never seen: the true count may be higher.
-        Mode::Observe => " (of would-be acts, a lower bound)",
-    };
-    format!(
-        "{key} has had {} pods in {} s{bound}",
-        limit.max,
-        limit.per.as_secs_f64()
-    )
+    let per = limit.per.as_secs_f64();
+    let said = format!("{key} has had {} pods in {per} s", limit.max);
+    match mode {
+        Mode::Enforce => said,
+        Mode::Observe => format!("{said} ({LOWER_BOUND})"),
+    }
 }
 
 fn needed(min: MinAvailable, siblings: &Siblings) -> u64 {

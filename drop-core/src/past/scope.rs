@@ -32,7 +32,7 @@ struct Window {
 }
 
 impl InScope {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.open.is_empty() && self.last.is_empty()
     }
 
@@ -45,13 +45,9 @@ impl InScope {
         &self.open
     }
 
-    pub(super) fn settle(&mut self, id: ActId) {
-        self.open.remove(&id);
-    }
-
     /// An act is the last of its pod. Windows that no limit has asked for as long as they are wide are forgotten: a
     /// policy that is gone asks no more.
-    pub(super) fn add(&mut self, at: Mono, id: ActId) {
+    fn add(&mut self, (at, id): (Mono, ActId)) {
         if !self.last.insert((at, id)) {
             return;
         }
@@ -63,8 +59,7 @@ impl InScope {
     }
 
     /// An act is not the last of its pod any more, or is forgotten.
-    pub(super) fn remove(&mut self, at: Mono, id: ActId) {
-        self.open.remove(&id);
+    fn remove(&mut self, (at, id): (Mono, ActId)) {
         if self.last.remove(&(at, id)) {
             for window in self.counting(at) {
                 window.pods -= 1;
@@ -104,22 +99,50 @@ impl Window {
     }
 }
 
+/// What of an act its scopes are about.
+pub(super) struct InScopes {
+    id: ActId,
+    pod: PodUid,
+    mode: Mode,
+    settled: Option<Mono>,
+    scopes: [Arc<ScopeKey>; 5],
+}
+
+impl InScopes {
+    pub(super) fn of(act: &Act) -> Self {
+        Self {
+            id: act.id,
+            pod: act.target.uid.clone(),
+            mode: act.mode,
+            settled: act.settled.map(|(_, at)| at),
+            scopes: act.scopes.clone(),
+        }
+    }
+}
+
 impl Past {
-    /// A pod counts once in a scope, by the last of its acts that changed something or may have.
-    pub(super) fn count(&mut self, id: ActId) {
-        let Some(act) = self.acts.get(&id) else { return };
-        let Some((_, at)) = act.settled else { return };
-        let (mode, uid, scopes) = (act.mode, act.target.uid.clone(), act.scopes.clone());
-        for key in &scopes {
-            let others: Vec<_> = self
-                .changes(mode, key, &uid)
-                .filter(|(_, other)| *other != id)
-                .collect();
-            if let Some(scope) = self.scope(mode, key) {
-                for (at, other) in others {
-                    scope.remove(at, other);
-                }
-                scope.add(at, id);
+    /// An act was settled, or is forgotten: a pod counts once in a scope, by the last of its acts that changed something
+    /// or may have.
+    pub(super) fn recount(&mut self, act: &InScopes) {
+        for key in &act.scopes {
+            let mut counted: Vec<_> = self.changes(act.mode, key, &act.pod).collect();
+            counted.sort_unstable();
+            let last = counted.pop();
+            let Some(scope) = self.scope(act.mode, key) else {
+                continue;
+            };
+            scope.open.remove(&act.id);
+            counted.extend(act.settled.map(|at| (at, act.id)));
+            for other in counted.into_iter().filter(|other| Some(*other) != last) {
+                scope.remove(other);
+            }
+            if let Some(last) = last {
+                scope.add(last);
+            }
+            if scope.is_empty()
+                && let Some(scopes) = self.by_scope.get_mut(&act.mode)
+            {
+                scopes.remove(key);
             }
         }
     }
@@ -191,12 +214,12 @@ mod tests {
                 match step {
                     Step::Add => {
                         next += 1;
-                        scope.add(now, ActId(next));
+                        scope.add((now, ActId(next)));
                         all.push((now, ActId(next)));
                     }
                     Step::Remove(which) if !all.is_empty() => {
-                        let (at, id) = all.swap_remove(which.index(all.len()));
-                        scope.remove(at, id);
+                        let act = all.swap_remove(which.index(all.len()));
+                        scope.remove(act);
                     }
                     Step::Remove(_) => {}
                     Step::Ask(width) => {
@@ -217,9 +240,9 @@ mod tests {
         for width in 1..100 {
             scope.pods_within(Duration::from_secs(width), at(0));
         }
-        scope.add(at(50), ActId(1));
+        scope.add((at(50), ActId(1)));
         assert_eq!(scope.windows.len(), 50);
-        scope.add(at(99), ActId(2));
+        scope.add((at(99), ActId(2)));
         assert_eq!(scope.windows.len(), 1);
     }
 }

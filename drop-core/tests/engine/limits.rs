@@ -173,7 +173,7 @@ fn a_memory_without_room_stops_acts_and_says_so_until_there_is_room() {
         world.handle(&policies, &alert).outcome.is_retryable(),
         "they are kept as long as an alert may come"
     );
-    world.cluster.advance(Duration::from_secs(15));
+    world.cluster.advance(Duration::from_secs(80));
     assert_eq!(label(&world, &policies, 2).0, "acted");
 }
 

@@ -3,8 +3,10 @@
 #![cfg(test)]
 
 mod budgets;
+mod endings;
 mod faults;
 mod identity;
+mod late;
 mod limits;
 mod outcomes;
 mod stalled;

@@ -12,7 +12,7 @@ use crate::{files, root};
 const ALLOWED: [(&str, &str); 5] = [
     (
         "falco-event",
-        "base64 cloudevents-sdk http jiff proptest serde serde_json sha2 thiserror",
+        "base64 cloudevents-sdk hmac http jiff proptest serde serde_json sha2 thiserror",
     ),
     (
         "drop-core",
@@ -27,12 +27,14 @@ const ALLOWED: [(&str, &str); 5] = [
     (
         "drop-server",
         "anyhow async-trait bytes clap drop-core drop-kube falco-event http http-body-util hyper hyper-util jiff \
-         k8s-openapi prometheus-client serde serde_json sidekick-shim tokio tokio-util tracing tracing-subscriber",
+         k8s-openapi prometheus-client serde serde_json sidekick-shim socket2 tokio tokio-util tracing \
+         tracing-subscriber",
     ),
     (
         "sidekick-shim",
-        "anyhow bytes clap falco-event fastrand http http-body-util httpdate hyper hyper-rustls hyper-util \
-         prometheus-client rustls rustls-native-certs serde_json thiserror tokio tokio-util tracing tracing-subscriber",
+        "anyhow base64 bytes clap falco-event fastrand granit-parser http http-body-util httpdate hyper hyper-rustls \
+         hyper-util prometheus-client rustls rustls-native-certs serde_json sha2 strsim subtle tokio tokio-rustls \
+         tokio-util tracing tracing-subscriber",
     ),
 ];
 

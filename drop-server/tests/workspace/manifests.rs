@@ -194,11 +194,14 @@ fn the_programs_take_what_the_manifests_give_them() {
     let environment = &named(&plain, "ConfigMap", "sidekick-shim")["data"];
     let lookup = |name: &str| environment[name].as_str().map(str::to_owned);
     let config = sidekick_shim::Config::from_lookup(lookup).unwrap();
-    assert_eq!((config.sink.host(), config.notes.len()), (Some("drop-server"), 0));
-    let service = named(&plain, "Service", config.sink.host().unwrap());
+    assert_eq!(
+        (config.sinks[0].url.host(), config.notes.len()),
+        (Some("drop-server"), 0)
+    );
+    let service = named(&plain, "Service", config.sinks[0].url.host().unwrap());
     assert_eq!(
         service["spec"]["ports"][0]["port"],
-        config.sink.port_u16().unwrap_or(80)
+        config.sinks[0].url.port_u16().unwrap_or(80)
     );
     let (_, shim) = pod_specs(&base)[0];
     let port = json!(config.listen[0].port());

@@ -3,6 +3,7 @@
 //! - [`receive`] takes an HTTP request apart: binary and structured mode.
 //! - [`Sender`] writes events in structured mode, the only one that every receiver reads alike: senders in the field
 //!   do not percent-encode header values, the specification wants it, and a Trigger compares what it got.
+//! - `Keys` (feature `signed`) signs the data of events and verifies them.
 //! - `cloudevents::Event` of cloudevents-sdk converts from and to [`Alert`](crate::Alert).
 
 mod attributes;
@@ -12,12 +13,16 @@ mod overrides;
 mod receive;
 mod refusal;
 mod send;
+#[cfg(feature = "signed")]
+mod signature;
 mod structured;
 
 pub use overrides::{Overrides, OverridesError, parse_overrides};
 pub use receive::{Received, receive};
 pub use refusal::Refusal;
 pub use send::Sender;
+#[cfg(feature = "signed")]
+pub use signature::{Forged, KEY_ID, Keys, KeysError, SIGNATURE, Signature};
 
 /// The type of an event that is an alert; falcosidekick's.
 pub const TYPE: &str = "falco.rule.output.v1";

@@ -77,6 +77,17 @@ impl Sender {
     /// The data are the bytes of the alert, verbatim; in `data_base64` where they are not UTF-8.
     #[must_use]
     pub fn structured(&self, alert: &Alert, received: Timestamp) -> Vec<u8> {
+        self.write(alert, received, &[])
+    }
+
+    /// The same event, signed: its [`KEY_ID`](super::KEY_ID) and [`SIGNATURE`](super::SIGNATURE) are over all others.
+    #[cfg(feature = "signed")]
+    #[must_use]
+    pub fn signed(&self, alert: &Alert, received: Timestamp, keys: &super::Keys) -> Vec<u8> {
+        self.write(alert, received, &keys.sign(alert.as_bytes()).extensions())
+    }
+
+    fn write(&self, alert: &Alert, received: Timestamp, last: &[(&str, &str)]) -> Vec<u8> {
         let bytes = alert.as_bytes();
         let mut event = Json(Vec::with_capacity(bytes.len() + 640));
         event.0.extend_from_slice(b"{\"specversion\":\"1.0\"");
@@ -97,7 +108,11 @@ impl Sender {
         if !self.overrides.has(RECORDED_TIME) {
             event.plain(RECORDED_TIME, format_args!("{received}"));
         }
-        for (name, value) in self.overrides.iter() {
+        let is_last = |name: &str| last.iter().any(|(other, _)| *other == name);
+        for (name, value) in self.overrides.iter().filter(|(name, _)| !is_last(name)) {
+            event.member(name, value);
+        }
+        for (name, value) in last {
             event.member(name, value);
         }
         event.data(bytes);

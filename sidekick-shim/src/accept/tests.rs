@@ -12,6 +12,15 @@ async fn take(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
     Ok(Response::default())
 }
 
+/// A door for one connection.
+fn door(listener: TcpListener) -> Door {
+    Door {
+        listener,
+        most: 1,
+        tls: None,
+    }
+}
+
 /// Serves the other end of the returned stream.
 fn client() -> (DuplexStream, GracefulShutdown) {
     let (client, server) = duplex(1 << 16);
@@ -128,8 +137,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = accept(
-        listener,
-        1,
+        door(listener),
         service_fn(take),
         std::future::pending(),
         Duration::ZERO,
@@ -162,8 +170,7 @@ async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
     let (drain, drained) = tokio::sync::oneshot::channel::<()>();
     let until = async { drop(drained.await) };
     let accepting = tokio::spawn(accept(
-        listener,
-        1,
+        door(listener),
         service_fn(take),
         until,
         Duration::from_millis(20),
@@ -176,4 +183,30 @@ async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
     drop(drain);
     accepting.await.unwrap();
     assert_eq!(read_to_end(&mut client).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_finish_its_handshake_is_cut_off() {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    // The first bytes of a handshake that announces more than it sends.
+    for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let (mut client, server) = duplex(1 << 16);
+        client.write_all(sent).await.unwrap();
+        let start = Instant::now();
+        assert!(
+            handshake(TlsAcceptor::from(Arc::clone(&config)), server)
+                .await
+                .is_none()
+        );
+        assert_eq!(start.elapsed(), HANDSHAKE_DEADLINE);
+    }
 }

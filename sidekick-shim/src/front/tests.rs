@@ -20,6 +20,7 @@ fn front(bounds: Bounds, observer: impl Observer) -> (Front, UnboundedReceiver<Q
     let (queue, out) = queue(bounds);
     (
         Front {
+            intake: Arc::default(),
             queue,
             metrics: Arc::new(Metrics::new()),
             observer: Arc::new(observer),

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod delivery;
+mod doors;
 mod ending;
 mod process;
 mod support;

@@ -202,7 +202,39 @@ async fn the_command_line_has_help_a_version_and_nothing_else() {
         (code, out),
         (Some(0), format!("sidekick-shim {}\n", env!("CARGO_PKG_VERSION")))
     );
-    let (code, out, err) = output(&[("K_SINK", "http://sink")], &["--config-file", "x"]).await;
+    let (code, out, err) = output(&[("K_SINK", "http://sink")], &["--config", "x"]).await;
     assert_eq!((code, out.as_str()), (Some(64), ""));
-    assert!(err.contains("--config-file"), "{err}");
+    assert!(err.contains("--config"), "{err}");
+}
+
+#[tokio::test]
+async fn a_file_is_read_and_what_it_names_too() {
+    let (code, _, err) = output(&[], &["--config-file", "/does/not/exist.yaml"]).await;
+    assert_eq!(code, Some(64));
+    assert!(
+        err.starts_with("sidekick-shim: `/does/not/exist.yaml` cannot be read: "),
+        "{err}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shim.yaml");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, "cloudevents: {adress: http://a}\nlistenport: x").unwrap();
+    let (code, _, err) = output(&[], &["-c", file]).await;
+    assert_eq!(code, Some(64));
+    let lines: Vec<_> = err.lines().map(|line| line.replace(file, "FILE")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    sidekick-shim: FILE:1:15: `cloudevents.adress` is no key, did you mean `cloudevents.address`?
+    sidekick-shim: FILE:2:13: `listenport` is `x`, expected a port: a number from 0 to 65535
+    sidekick-shim: `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
+    "#);
+
+    let text = "shim:\n  sinks:\n  - {name: a, url: https://a, caCertFile: /no/ca}\n  - {name: b, url: https://b, certFile: /no/cert, keyFile: /no/key}";
+    std::fs::write(file, text).unwrap();
+    let (code, _, err) = output(&[], &["-c", file]).await;
+    assert_eq!(code, Some(64));
+    insta::assert_snapshot!(err, @r#"
+    sidekick-shim: `a` is a sink that cannot be used: `/no/ca` cannot be read: No such file or directory (os error 2)
+    sidekick-shim: `b` is a sink that cannot be used: `/no/cert` cannot be read: No such file or directory (os error 2)
+    "#);
 }

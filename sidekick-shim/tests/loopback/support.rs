@@ -175,6 +175,8 @@ impl Observer for Tries {
 /// A shim that runs in this process.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// The port without TLS, if the configuration asks for it.
+    pub(crate) plain: SocketAddr,
     pub(crate) drain: CancellationToken,
     pub(crate) abort: CancellationToken,
     pub(crate) end: JoinHandle<Ended>,
@@ -194,6 +196,10 @@ impl Running {
         let shim = Shim::new(Config::from_lookup(lookup).unwrap(), observer).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain_address = plain.local_addr().unwrap();
+        let has_plain = shim.config().tls.as_ref().is_some_and(|tls| tls.plain.is_some());
+        let shim = if has_plain { shim.with_plain(plain) } else { shim };
         let [drain, abort] = [CancellationToken::new(), CancellationToken::new()];
         let end = tokio::spawn(serve(
             listener,
@@ -203,6 +209,7 @@ impl Running {
         ));
         Self {
             address,
+            plain: plain_address,
             drain,
             abort,
             end,

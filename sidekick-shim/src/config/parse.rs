@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::Uri;
+use falco_event::Priority;
+use http::{HeaderName, HeaderValue, Uri};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,6 +30,57 @@ pub(crate) fn number(text: &str, least: usize, most: usize) -> Parsed<usize> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("a number from {least} to {most}"))
 }
+
+/// As Go's `strconv.ParseBool` reads it, which falcosidekick uses.
+pub(crate) fn truth(text: &str) -> Parsed<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
+}
+
+/// The least urgent priority that passes.
+pub(crate) fn priority(text: &str) -> Parsed<Priority> {
+    let names: Vec<_> = Priority::ALL
+        .iter()
+        .map(|one| one.as_str().to_lowercase())
+        .collect();
+    text.parse()
+        .map_err(|_| format!("one of {}, in any case", names.join(", ")))
+}
+
+/// A percentage, with or without its sign.
+pub(crate) fn percent(text: &str) -> Parsed<u8> {
+    let number = text.trim_end_matches('%').parse().ok();
+    number
+        .filter(|number| (1..=100).contains(number))
+        .ok_or_else(|| "a percentage from 1% to 100%".to_owned())
+}
+
+/// A header that requests get besides their own.
+pub(crate) fn header(name: &str, value: &str) -> Parsed<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the name of a header".to_owned())?;
+    if OWN_HEADERS.contains(&name.as_str()) {
+        return Err("a header that the shim does not set itself".to_owned());
+    }
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| "a value without control characters".to_owned())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// What the shim or the protocol says, and a configuration cannot.
+const OWN_HEADERS: [&str; 8] = [
+    "host",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+    "te",
+    "upgrade",
+];
 
 /// A number directly followed by `ms`, `s`, `m` or `h`; more than nothing and at most a day.
 pub(crate) fn duration(text: &str) -> Parsed<Duration> {

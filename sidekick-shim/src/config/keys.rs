@@ -1,0 +1,113 @@
+//! Every key there is: those that mean something here, and those of falcosidekick that do not.
+//!
+//! A key is a path of the file, such as `cloudevents.address`. Its variable is the path in capitals with `_` for `.`,
+//! as viper has it for falcosidekick: `CLOUDEVENTS_ADDRESS`. In a file the case of a key does not count, and neither do
+//! underscores: `shim.retryFor` is `SHIM_RETRY_FOR`.
+
+/// The keys that are read.
+pub(super) const KNOWN: &[&str] = &[
+    "listenaddress",
+    "listenport",
+    "debug",
+    "customfields",
+    "templatedfields",
+    "customtags",
+    "bracketreplacer",
+    "mutualtlsfilespath",
+    "mutualtlsclient.certfile",
+    "mutualtlsclient.keyfile",
+    "mutualtlsclient.cacertfile",
+    "tlsclient.cacertfile",
+    "tlsserver.deploy",
+    "tlsserver.certfile",
+    "tlsserver.keyfile",
+    "tlsserver.cacertfile",
+    "tlsserver.mutualtls",
+    "tlsserver.notlsport",
+    "tlsserver.notlspaths",
+    "cloudevents.address",
+    "cloudevents.extensions",
+    "cloudevents.extension",
+    "cloudevents.minimumpriority",
+    "cloudevents.mutualtls",
+    "cloudevents.checkcert",
+    "shim.queue_alerts",
+    "shim.queue_bytes",
+    "shim.send_deadline",
+    "shim.retry_for",
+    "shim.drain_deadline",
+    "shim.basic_file",
+    "shim.signing_keys",
+    "shim.token_file",
+    "shim.sinks",
+];
+
+/// Keys of falcosidekick's that have no effect here, each with why.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("outputfieldformat", "an alert's `output` stays as Falco wrote it"),
+    (
+        "cloudevents.maxconcurrentrequests",
+        "requests to a sink are bounded by the shim itself",
+    ),
+    ("prometheus.extralabels", "the labels of the metrics are fixed"),
+    ("HTTP_PROXY", "sinks are reached directly"),
+    ("HTTPS_PROXY", "sinks are reached directly"),
+];
+
+/// Falcosidekick's other outputs: the section of each, and the variables that switch it on.
+pub(super) fn outputs() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
+    include_str!("outputs.txt").lines().map(|line| {
+        let mut words = line.split(' ');
+        (words.next().unwrap_or_default(), words)
+    })
+}
+
+/// The variable of a key; a name in capitals is its own.
+pub(super) fn variable(key: &str) -> String {
+    key.to_ascii_uppercase().replace('.', "_")
+}
+
+/// What of a key counts in a file.
+pub(super) fn normal(key: &str) -> String {
+    key.to_ascii_lowercase().replace('_', "")
+}
+
+/// The nearest of some words: at most a third of the letters differ.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (word.chars().count() / 3).max(1);
+    let near = known
+        .into_iter()
+        .map(|known| (strsim::osa_distance(&normal(word), &normal(known)), known));
+    near.filter(|(edits, _)| *edits <= limit)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_its_key_and_another_word_none() {
+        assert_eq!(
+            nearest("cloudevents.adress", KNOWN.iter().copied()),
+            Some("cloudevents.address")
+        );
+        assert_eq!(
+            nearest("shim.retryFro", KNOWN.iter().copied()),
+            Some("shim.retry_for")
+        );
+        assert_eq!(nearest("elephant", KNOWN.iter().copied()), None);
+    }
+
+    #[test]
+    fn each_output_has_a_section_and_a_variable() {
+        for (section, mut variables) in outputs() {
+            let variable = variables.next().unwrap();
+            assert!(
+                variable.to_lowercase().starts_with(section),
+                "{section}: {variable}"
+            );
+        }
+    }
+}

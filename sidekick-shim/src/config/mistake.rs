@@ -1,0 +1,97 @@
+//! What is wrong with a configuration.
+
+use std::fmt;
+
+use crate::printable::Printable;
+
+/// One setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    name: String,
+    /// File, line and column, where it is not a variable.
+    place: Option<String>,
+    what: String,
+}
+
+impl Mistake {
+    pub(crate) fn value(name: &Name, value: &str, expected: impl fmt::Display) -> Self {
+        let what = format!("is `{}`, expected {expected}", Printable(value));
+        Self::new(name, what)
+    }
+
+    pub(crate) fn missing(name: &str, expected: &str) -> Self {
+        let what = format!("is not set, expected {expected}");
+        Self::new(&Name::variable(name), what)
+    }
+
+    pub(crate) fn new(name: &Name, what: impl Into<String>) -> Self {
+        Self {
+            name: name.name.clone(),
+            place: name.place.clone(),
+            what: what.into(),
+        }
+    }
+
+    /// The name of the variable, or the key of the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        if !self.name.is_empty() {
+            write!(f, "`{}` ", Printable(&self.name))?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// What a setting is called, and where it stands in the file if it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) name: String,
+    pub(crate) place: Option<String>,
+}
+
+impl Name {
+    pub(crate) fn variable(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            place: None,
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration; at least one mistake. Displayed on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// `whole`, unless there are mistakes.
+    pub(crate) fn or<T>(mistakes: Vec<Mistake>, whole: T) -> Result<T, Self> {
+        if mistakes.is_empty() {
+            Ok(whole)
+        } else {
+            Err(Self(mistakes))
+        }
+    }
+
+    /// The mistakes, in the order of the settings' documentation.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<_> = self.iter().map(Mistake::to_string).collect();
+        f.write_str(&texts.join("; "))
+    }
+}
+
+impl std::error::Error for Mistakes {}
