@@ -185,6 +185,4 @@ async fn went(gone: &mut Option<Gone>) {
 }
 
 #[cfg(test)]
-mod panics;
-#[cfg(test)]
-mod watched;
+mod tests;
