@@ -58,4 +58,5 @@ states:
 bench:
     cargo bench -p falco-event --features cloudevents --bench read
     cargo bench -p drop-core --bench decision
+    cargo bench -p drop-core --bench engine
     cargo bench -p drop-server --bench way

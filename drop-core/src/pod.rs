@@ -98,11 +98,23 @@ pub struct Container {
 
 /// The controller that owns an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Owner {
+    /// `apps/v1`: a kind of another group is another kind, whatever its name.
+    #[serde(default)]
+    pub api_version: String,
     /// `ReplicaSet`, `StatefulSet`, `Deployment`…
     pub kind: String,
     /// Its name, in the namespace of what it owns.
     pub name: String,
     /// Its UID.
     pub uid: String,
+}
+
+impl Owner {
+    /// The API group of its kind; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
 }

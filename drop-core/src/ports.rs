@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid, Timestamp};
+use falco_event::{AlertId, ContainerId, Namespace, NodeName, PodName, PodUid, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Facts, Wants};
@@ -229,6 +229,18 @@ pub trait Memory: Send + Sync {
     /// # Errors
     /// [`Lost`] where the memory does not answer; the step may then have been kept all the same.
     async fn update(&self, f: &mut (dyn for<'p> FnMut(&'p mut Past, Mono) + Send)) -> Result<(), Lost>;
+
+    /// Who shares this memory, in words: limits, disarming and handled alerts hold among them and no others.
+    fn scope(&self) -> &str;
+
+    /// Whether acts for this alert may be remembered. It is asked about each alert that no response matches, which are
+    /// nearly all, so it must cost nothing: a memory that would have to ask somebody says no, as it does unless
+    /// implemented. Then an alert whose earlier try may have acted is *ignored* once no response matches it any more;
+    /// the second record of that act tells what became of the pod.
+    fn may_remember(&self, alert: AlertId) -> bool {
+        let _ = alert;
+        false
+    }
 }
 
 /// The memory did not answer.

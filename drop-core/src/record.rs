@@ -47,6 +47,9 @@ pub struct Decided {
     pub received: Option<Timestamp>,
     /// The hash of the policies that it was judged under.
     pub policies: String,
+    /// Who shares the memory: limits, disarming and handled alerts hold among them and no others.
+    #[serde(default)]
+    pub memory: String,
     /// Which way the pod was looked for; none where nothing was looked for, or the cluster did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<Way>,
@@ -193,6 +196,7 @@ impl Decided {
         alert: &Alert,
         received: Option<Timestamp>,
         policies: &str,
+        memory: &str,
         arrived: Timestamp,
     ) -> Self {
         let times = Times {
@@ -210,6 +214,7 @@ impl Decided {
             alert: Summary::of(alert),
             received,
             policies: policies.to_owned(),
+            memory: memory.to_owned(),
             way: None,
             target: None,
             facts: None,

@@ -12,8 +12,10 @@ use crate::ports::{ApiError, By, Found, PodApi, Way};
 pub enum Sought {
     /// The one pod that bears the alert's best mark; whether the other clues fit is still to be seen.
     Found(Box<Pod>),
-    /// There is no pod to act on, and whether that may change.
-    Nothing(Verdict),
+    /// No pod bears the alert's best mark, and whether that may change.
+    Gone(Verdict),
+    /// The alert does not tell which pod it is about.
+    Unclear(Verdict),
     /// The cluster did not say.
     Failed(ApiError),
 }
@@ -42,7 +44,7 @@ pub fn mark(offender: &Offender) -> Option<By> {
 pub async fn seek(api: &dyn PodApi, offender: &Offender, moment: &Moment) -> (Sought, Option<Way>) {
     let Some(mark) = mark(offender) else {
         let unnamed = Verdict::stop(Guard::Target, unnamed(offender));
-        return (Sought::Nothing(unnamed), None);
+        return (Sought::Unclear(unnamed), None);
     };
     match api.find(&mark).await {
         Err(error) => (Sought::Failed(error), None),
@@ -54,9 +56,9 @@ fn the_one(mut pods: Vec<Pod>, mark: &By, moment: &Moment) -> Sought {
     match (pods.pop(), pods.is_empty()) {
         (Some(pod), true) => Sought::Found(Box::new(pod)),
         (Some(_), false) => {
-            Sought::Nothing(Verdict::stop(Guard::Target, "several pods have such a container"))
+            Sought::Unclear(Verdict::stop(Guard::Target, "several pods have such a container"))
         }
-        (None, _) => Sought::Nothing(absent(mark, moment)),
+        (None, _) => Sought::Gone(absent(mark, moment)),
     }
 }
 

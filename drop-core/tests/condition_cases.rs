@@ -43,6 +43,7 @@ fn facts() -> Facts {
         .into(),
         annotations: [("example.com/x".to_owned(), "y".to_owned())].into(),
         controller: Some(Owner {
+            api_version: "apps/v1".into(),
             kind: "ReplicaSet".into(),
             name: "web-1".into(),
             uid: "o".into(),
@@ -52,6 +53,7 @@ fn facts() -> Facts {
         mirror: false,
     });
     facts.owner = Known::Is(Some(Owner {
+        api_version: "apps/v1".into(),
         kind: "Deployment".into(),
         name: "web".into(),
         uid: "o".into(),

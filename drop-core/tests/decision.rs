@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use drop_core::decide::{Judgement, decide};
-use drop_core::facts::{Facts, Known};
+use drop_core::facts::{Budget, Facts, Known};
 use drop_core::guard::{Guard, Says};
 use drop_core::moment::Moment;
 use drop_core::plan::plan;
@@ -73,9 +73,19 @@ fn container(ended: Option<Timestamp>) -> Container {
 
 /// Which guard stops the delete, and whether the alert may be sent again; judged this long after the alert.
 fn judged(spec: &str, alert: &Alert, facts: &Facts, millis: i64) -> Option<(Guard, bool)> {
+    stopped(&judgement(
+        "delete: { gracePeriodSeconds: 5 }",
+        spec,
+        alert,
+        facts,
+        millis,
+    ))
+}
+
+fn judgement(action: &str, spec: &str, alert: &Alert, facts: &Facts, millis: i64) -> Judgement {
     let text = format!(
         "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  {spec}\n  \
-         responses: [{{ name: r, when: alert.rule = shell, do: [delete: {{ gracePeriodSeconds: 5 }}] }}]\n"
+         responses: [{{ name: r, when: alert.rule = shell, do: [{action}] }}]\n"
     );
     let source = Source {
         name: "p.yaml",
@@ -87,7 +97,7 @@ fn judged(spec: &str, alert: &Alert, facts: &Facts, millis: i64) -> Option<(Guar
     let [response] = decision.responses.as_slice() else {
         panic!("{decision:?}")
     };
-    stopped(response)
+    response.clone()
 }
 
 fn stopped(response: &Judgement) -> Option<(Guard, bool)> {
@@ -257,6 +267,44 @@ fn an_unread_fact_stops_what_wants_it_and_nothing_else() {
         judged(by_owner, &alert(&[]), &unread, 0),
         Some((Guard::Facts, WAITS))
     );
+}
+
+#[test]
+fn a_budget_stops_an_eviction_is_noted_for_a_deletion_and_is_nothing_to_a_label() {
+    let budget = Budget {
+        name: "keep".to_owned(),
+        disruptions_allowed: 0,
+        spares_ready_only: false,
+    };
+    let with_budget = |change: &dyn Fn(&mut Pod)| Facts {
+        budgets: Known::Is(vec![budget.clone()]),
+        ..with(change)
+    };
+    let says = |action, facts: &Facts| {
+        let verdicts = judgement(action, "", &alert(&[]), facts, 0).verdicts;
+        verdicts
+            .into_iter()
+            .find(|verdict| verdict.guard == Guard::Budget)
+            .unwrap()
+            .says
+    };
+    let why = "disruption budget `keep` has nothing left";
+    let running = with_budget(&|_| ());
+    assert_eq!(says("evict: {}", &running), Says::Stop(why.to_owned()));
+    let noted = Says::Note(format!("{why}, which a deletion does not heed"));
+    assert_eq!(says("delete: {}", &running), noted);
+    assert_eq!(says("label: { labels: { a: b } }", &running), Says::Pass);
+    let deletion = Deletion {
+        at: after(60_000),
+        grace_seconds: 60,
+    };
+    for uncounted in [
+        with_budget(&|pod| pod.phase = Phase::Pending),
+        with_budget(&|pod| pod.phase = Phase::Failed),
+        with_budget(&|pod| pod.deletion = Some(deletion)),
+    ] {
+        assert_eq!(says("evict: {}", &uncounted), Says::Pass, "{uncounted:?}");
+    }
 }
 
 #[test]

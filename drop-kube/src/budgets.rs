@@ -14,7 +14,7 @@ pub(crate) async fn budgets(pods: &KubePods, pod: &Pod, until: Instant) -> Resul
     let list = Pages {
         caller: &pods.caller,
         path: request::budgets(&pod.namespace),
-        selector: "",
+        select: &[],
         limit: pods.settings.page,
         ask: Ask::get,
         try_within: pods.settings.try_within,

@@ -56,6 +56,7 @@ pub(crate) fn controller(metadata: &wire::Meta) -> Option<Owner> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     let owner = owners.iter().find(|owner| owner.controller == Some(true))?;
     Some(Owner {
+        api_version: owner.api_version.clone()?,
         kind: owner.kind.clone()?,
         name: owner.name.clone()?,
         uid: owner.uid.clone()?,
@@ -164,8 +165,8 @@ mod tests {
                 "namespace": "shop", "name": "web-0", "uid": "u-1", "creationTimestamp": "2026-03-01T12:00:00Z",
                 "labels": { "app": "web" },
                 "ownerReferences": [
-                    { "kind": "Set", "name": "not-it", "uid": "o-0" },
-                    { "kind": "StatefulSet", "name": "web", "uid": "o-1", "controller": true },
+                    { "apiVersion": "x/v1", "kind": "Set", "name": "not-it", "uid": "o-0" },
+                    { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "o-1", "controller": true },
                 ],
             },
             "spec": { "nodeName": "node-1", "serviceAccountName": "web", "priorityClassName": "high" },
@@ -217,6 +218,7 @@ mod tests {
         assert_eq!(
             pod.controller.unwrap(),
             Owner {
+                api_version: "apps/v1".into(),
                 kind: "StatefulSet".into(),
                 name: "web".into(),
                 uid: "o-1".into()

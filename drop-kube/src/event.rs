@@ -38,13 +38,13 @@ pub(crate) fn events(decided: &Decided, instance: &str) -> Vec<Event> {
         .as_ref()
         .and_then(|facts| match facts.owner.value() {
             Some(top) => top.clone(),
-            None => facts.pod.controller.clone(),
+            None => facts.pod.controller.clone().filter(workload::keeps_pods),
         });
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "namespace": target.namespace, "name": target.name, "uid": target.uid,
     });
-    let owner = owner.as_ref().and_then(|owner| of_owner(target, owner));
+    let owner = owner.as_ref().map(|owner| of_owner(target, owner));
     let told = decided
         .responses
         .iter()
@@ -154,13 +154,11 @@ fn note(decided: &Decided, target: &Target, answered: &Answered, done: Done) -> 
     bounded(&format!("{what}{}", because.unwrap_or_default()), NOTE)
 }
 
-/// Kinds that are not Kubernetes' own have no group here, and an Event on them would be on nothing.
-fn of_owner(target: &Target, owner: &Owner) -> Option<Value> {
-    let version = workload::resource(&owner.kind)?.rsplit_once('/')?.0;
-    Some(json!({
-        "apiVersion": version, "kind": owner.kind,
+fn of_owner(target: &Target, owner: &Owner) -> Value {
+    json!({
+        "apiVersion": owner.api_version, "kind": owner.kind,
         "namespace": target.namespace, "name": owner.name, "uid": owner.uid,
-    }))
+    })
 }
 
 /// At most so many bytes, cut between characters, with a mark where it was cut.

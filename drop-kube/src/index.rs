@@ -1,27 +1,36 @@
-//! The index: every pod in memory, as a watch tells, so that an alert finds its pod without a request.
+//! The index: pods in memory, as a watch tells, so that an alert finds its pod without a request.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use drop_core::facts::Known;
+use drop_core::moment::between;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By};
-use falco_event::{Namespace, NodeName, PodUid};
+use drop_core::ports::{ApiError, By, Presence, Target};
+use falco_event::{Namespace, NodeName, PodUid, Timestamp};
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::caller::Caller;
-use crate::store::Store;
+use crate::reach::{Kept, union};
+use crate::scope::{Scope, Signals, Warmth};
 use crate::watch::Watch;
-use crate::{Settings, convert, wire};
+use crate::{Reach, Settings};
 
-/// Every pod of the cluster, or of the namespaces that [`Settings::namespaces`] names, kept by a watch.
+/// Lists of pods at a time: each holds a page in memory.
+const LISTS: usize = 2;
+/// How long after the end of its grace a pod is expected to be there.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Every pod of the cluster, or of some namespaces, kept by a watch of each.
 ///
 /// Cheap to clone; clones share the pods. It is empty and cold until [`Index::keep`] runs, and cold again while the
 /// watch is interrupted; what is asked meanwhile is answered with a retryable error, or by a request where that can
-/// tell.
+/// tell. Of several namespaces each is warm or cold by itself.
 ///
-/// Caveat: of a watch whose connection is dead without a sign the index learns after 90 seconds. What it finds in
+/// Caveat: of a watch whose connection is dead without a sign the index learns after [`Settings::silent`]. What it finds in
 /// that time may be gone: a change to it is refused by its UID.
 ///
 /// ```no_run
@@ -44,119 +53,124 @@ pub struct Index {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    client: Client,
-    caller: Caller,
-    settings: Settings,
-    scopes: Vec<Scope>,
-    /// Counts pods that went.
-    gone: watch::Sender<u64>,
-    /// Counts changes of a scope's warmth.
-    turns: watch::Sender<u64>,
+/// What the watches of an index share.
+pub(crate) struct Shared {
+    /// For watches: without a limit on how long an answer may be silent.
+    pub(crate) client: Client,
+    /// For lists.
+    pub(crate) caller: Caller,
+    pub(crate) settings: Settings,
+    pub(crate) lists: Semaphore,
+    places: RwLock<Places>,
+    /// Counts changes of the scopes.
+    moved: watch::Sender<u64>,
+    signals: Arc<Signals>,
 }
 
-/// The pods of a namespace, or of all.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    pub(crate) namespace: Option<Namespace>,
-    annotations: Option<BTreeSet<String>>,
-    state: Mutex<State>,
-    gone: watch::Sender<u64>,
-    turns: watch::Sender<u64>,
-}
-
+/// What has to be known, and the scopes that follow from it. None is the whole cluster.
 #[derive(Debug, Default)]
-struct State {
-    store: Store,
-    warmth: Warmth,
-    /// Pods that were to be changed from here, and are not known to be gone.
-    touched: BTreeSet<PodUid>,
+struct Places {
+    held: BTreeMap<u64, Reach>,
+    holds: u64,
+    scopes: BTreeMap<Option<Namespace>, Arc<Scope>>,
+    kept: Arc<Kept>,
 }
 
-/// Whether what a scope has is what the API server has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Warmth {
-    /// Yes, but for what is on its way.
-    Warm,
-    /// Not yet, or not any more, and why.
-    Cold(String),
-    /// The right to list or watch pods is missing.
-    Forbidden(String),
+/// Keeps a [`Reach`] in an index for as long as it lives.
+#[derive(Debug)]
+#[must_use = "when it is dropped, its pods are not watched any more"]
+pub struct Hold {
+    shared: Arc<Shared>,
+    number: u64,
 }
 
-impl Default for Warmth {
-    fn default() -> Self {
-        Self::Cold("the first list of pods is not there yet".to_owned())
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared
+            .arrange(|places| drop(places.held.remove(&self.number)));
     }
 }
 
 impl Index {
-    /// An index over this client, which must let a watch be silent for a minute: [`crate::connect_for_watches`]
-    /// makes such a client. Nothing is asked before [`Index::keep`].
+    /// An index of what [`Settings::reach`] names, over this client, which must let a watch be silent for a minute:
+    /// [`crate::connect_for_watches`] makes such a client. Nothing is asked before [`Index::keep`].
     #[must_use]
     pub fn new(client: Client, settings: &Settings) -> Self {
-        let (gone, turns) = (watch::Sender::new(0), watch::Sender::new(0));
-        let scope = |namespace: Option<Namespace>| Scope {
-            namespace,
-            annotations: settings.annotations.clone(),
-            state: Mutex::default(),
-            gone: gone.clone(),
-            turns: turns.clone(),
+        let shared = Shared {
+            caller: Caller::new(client.clone(), settings),
+            client,
+            settings: settings.clone(),
+            lists: Semaphore::new(LISTS),
+            places: RwLock::default(),
+            moved: watch::Sender::new(0),
+            signals: Arc::default(),
         };
-        let scopes = match settings.namespaces.as_slice() {
-            [] => vec![scope(None)],
-            named => named.iter().cloned().map(Some).map(scope).collect(),
-        };
-        let caller = Caller::new(client.clone(), settings);
+        shared.arrange(|places| drop(places.held.insert(0, settings.reach.clone())));
         Self {
-            shared: Arc::new(Shared {
-                client,
-                caller,
-                settings: settings.clone(),
-                scopes,
-                gone,
-                turns,
-            }),
+            shared: Arc::new(shared),
         }
     }
 
-    /// Lists and watches for ever: run it as a task of its own. It recovers from whatever happens to the watch.
-    pub async fn keep(&self) {
-        let Shared {
-            client,
-            caller,
-            settings,
-            scopes,
-            ..
-        } = &*self.shared;
-        let watches = scopes.iter().map(|scope| async move {
-            Watch {
-                caller,
-                client,
-                settings,
-                scope,
-            }
-            .keep()
-            .await;
+    /// Keeps this too, beside what the settings name and what else is held, until what is returned is dropped.
+    ///
+    /// From the moment it returns, nothing is told as absent there that was not looked for: a namespace that was not
+    /// watched is cold until its first list is whole, and so is everything until it has been listed again where other
+    /// annotations are asked for.
+    pub fn reach(&self, reach: Reach) -> Hold {
+        let number = self.shared.arrange(|places| {
+            places.holds = places.holds.wrapping_add(1);
+            places.held.insert(places.holds, reach);
+            places.holds
         });
-        futures_util::future::join_all(watches).await;
+        Hold {
+            shared: Arc::clone(&self.shared),
+            number,
+        }
     }
 
-    /// Returns when the index is warm: it has every pod, and the watch is open.
+    /// Lists and watches for ever: run it as a task of its own. It recovers from whatever happens to a watch.
+    pub async fn keep(&self) {
+        let mut moved = self.shared.moved.subscribe();
+        let mut watches = JoinSet::new();
+        let mut running: BTreeMap<Option<Namespace>, AbortHandle> = BTreeMap::new();
+        loop {
+            moved.borrow_and_update();
+            let scopes = self.shared.places().scopes.clone();
+            running.retain(|place, watch| {
+                let stays = scopes.contains_key(place);
+                if !stays {
+                    watch.abort();
+                }
+                stays
+            });
+            for (place, scope) in scopes {
+                running.entry(place).or_insert_with(|| {
+                    let shared = Arc::clone(&self.shared);
+                    watches.spawn(async move { Watch { shared, scope }.keep().await })
+                });
+            }
+            while watches.try_join_next().is_some() {}
+            // The sender is in `self`, so there is always another change to wait for.
+            let _ = moved.changed().await;
+        }
+    }
+
+    /// Returns when the index is warm: it has every pod, and the watches are open.
     pub async fn warm(&self) {
-        let mut turns = self.shared.turns.subscribe();
+        let mut turns = self.shared.signals.turns.subscribe();
         while self.cold().is_some() {
             // The sender is in `self`, so there is always another turn to wait for.
             let _ = turns.changed().await;
         }
     }
 
-    /// Why the index is not warm; none where it is.
+    /// Why the index, or a part of it, is not warm; none where it is.
     #[must_use]
     pub fn cold(&self) -> Option<String> {
-        self.shared
+        let places = self.shared.places();
+        places
             .scopes
-            .iter()
+            .values()
             .find_map(|scope| match scope.lock().warmth.clone() {
                 Warmth::Warm => None,
                 Warmth::Cold(why) | Warmth::Forbidden(why) => Some(why),
@@ -166,17 +180,14 @@ impl Index {
     /// Tells each time that a pod went, so that who waits for an end can look at once. Several may be one change.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.shared.gone.subscribe()
+        self.shared.signals.gone.subscribe()
     }
 
     /// How many pods it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared
-            .scopes
-            .iter()
-            .map(|scope| scope.lock().store.len())
-            .sum()
+        let places = self.shared.places();
+        places.scopes.values().map(|scope| scope.lock().store.len()).sum()
     }
 
     /// Whether it has no pod.
@@ -185,20 +196,32 @@ impl Index {
         self.len() == 0
     }
 
-    /// The pods that bear this mark, or why that cannot be told.
-    pub(crate) fn find(&self, by: &By) -> Indexed {
-        let mut found = Vec::new();
-        for scope in &self.shared.scopes {
+    /// What it has by this mark, and where it cannot tell.
+    pub(crate) fn find(&self, by: &By) -> Seen {
+        let mut seen = Seen::default();
+        let mut known = BTreeSet::new();
+        for scope in self.shared.places().scopes.values() {
+            if matches!(by, By::Name(namespace, _) if !scope.has(namespace)) {
+                continue;
+            }
             let state = scope.lock();
             match &state.warmth {
-                Warmth::Warm => found.extend(state.store.find(by)),
-                Warmth::Cold(why) => {
-                    return Indexed::NotYet(ApiError::Unavailable(format!("the index is cold: {why}")));
+                Warmth::Warm => {
+                    for (pod, whole) in state.store.find(by) {
+                        // Two scopes can have the same pod while one takes the other's place.
+                        if known.insert(pod.uid.clone()) {
+                            seen.doubtful |= !whole || self.shared.signals.touched.has(&pod.uid);
+                            seen.pods.push(pod);
+                        }
+                    }
                 }
-                Warmth::Forbidden(_) => return Indexed::Never,
+                Warmth::Cold(why) => {
+                    seen.cold = Some(ApiError::Unavailable(format!("the index is cold: {why}")));
+                }
+                Warmth::Forbidden(_) => seen.unwatched.push(scope.namespace.clone()),
             }
         }
-        Indexed::Pods(found)
+        seen
     }
 
     /// Whether a pod stands on a node of this name, or why that cannot be told.
@@ -206,29 +229,28 @@ impl Index {
         match self.cold() {
             Some(why) => Known::Unknown(format!("the index is cold: {why}")),
             None => {
-                let has = |scope: &Scope| scope.lock().store.has_node(node);
-                Known::Is(self.shared.scopes.iter().any(has))
+                let places = self.shared.places();
+                let has = |scope: &Arc<Scope>| scope.lock().store.has_node(node);
+                Known::Is(places.scopes.values().any(has))
             }
         }
     }
 
     /// A change to the pod is about to be sent. From now on what the index has of it proves nothing: whether a change
     /// whose answer was lost was made is told by the API server alone.
-    pub(crate) fn touch(&self, namespace: &Namespace, uid: &PodUid) {
-        if let Some(scope) = self.scope_of(namespace) {
-            scope.lock().touched.insert(uid.clone());
+    pub(crate) fn touch(&self, uid: &PodUid) {
+        self.shared.signals.touched.add(uid.clone());
+    }
+
+    /// Whether the pod is there, where that can be told without a request: a watch saw it go, or on its way out, which
+    /// no pod comes back from. A pod that is later than it had to be is asked for: the watch may be dead.
+    pub(crate) fn presence(&self, target: &Target, now: Timestamp) -> Option<Presence> {
+        if self.shared.signals.touched.is_gone(&target.uid) {
+            return Some(Presence::Gone);
         }
-    }
-
-    /// Whether what the index has of the pod may be older than a change that was sent from here.
-    pub(crate) fn is_touched(&self, pod: &Pod) -> bool {
-        self.scope_of(&pod.namespace)
-            .is_some_and(|scope| scope.lock().touched.contains(&pod.uid))
-    }
-
-    fn scope_of(&self, namespace: &Namespace) -> Option<&Scope> {
-        let has = |scope: &&Scope| scope.namespace.as_ref().is_none_or(|own| own == namespace);
-        self.shared.scopes.iter().find(has)
+        let seen = self.find(&By::Uid(target.uid.clone()));
+        let is_leaving = |pod: &Pod| pod.deletion.is_some_and(|it| between(it.at, now) < LATE);
+        seen.pods.iter().any(is_leaving).then_some(Presence::Terminating)
     }
 
     /// The ready pods of the controllers with these UIDs; none where the index cannot tell.
@@ -237,90 +259,77 @@ impl Index {
         namespace: &Namespace,
         controllers: &BTreeSet<String>,
     ) -> Option<BTreeSet<PodUid>> {
-        let state = self.scope_of(namespace)?.lock();
-        if state.warmth != Warmth::Warm {
-            return None;
-        }
-        Some(
-            controllers
-                .iter()
-                .flat_map(|uid| state.store.ready_of(uid))
-                .collect(),
-        )
+        let places = self.shared.places();
+        places.scopes.values().find_map(|scope| {
+            let state = scope.lock();
+            let tells = scope.has(namespace) && state.warmth == Warmth::Warm;
+            tells.then(|| {
+                controllers
+                    .iter()
+                    .flat_map(|uid| state.store.ready_of(uid))
+                    .collect()
+            })
+        })
     }
 }
 
-/// What the index says of a mark.
-pub(crate) enum Indexed {
-    /// These pods bear it.
-    Pods(Vec<Pod>),
-    /// It will know later.
-    NotYet(ApiError),
-    /// It must not watch.
-    Never,
+/// What the index has by a mark.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) pods: Vec<Pod>,
+    /// What it has of one of them is not enough, or proves nothing.
+    pub(crate) doubtful: bool,
+    /// There may be others that it will know later.
+    pub(crate) cold: Option<ApiError>,
+    /// There may be others here, where it must not watch.
+    pub(crate) unwatched: Vec<Option<Namespace>>,
 }
 
-impl Scope {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn places(&self) -> RwLockReadGuard<'_, Places> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set(&self, warmth: Warmth) {
-        let mut state = self.lock();
-        if state.warmth != warmth {
-            state.warmth = warmth;
-            drop(state);
-            self.turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+    /// Changes what is held, and the scopes with it.
+    fn arrange<T>(&self, change: impl FnOnce(&mut Places) -> T) -> T {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        let out = change(&mut places);
+        places.arrange(&self.signals);
+        drop(places);
+        self.moved.send_modify(|moved| *moved = moved.wrapping_add(1));
+        self.signals
+            .turns
+            .send_modify(|turns| *turns = turns.wrapping_add(1));
+        out
+    }
+}
+
+impl Places {
+    fn arrange(&mut self, signals: &Arc<Signals>) {
+        let kept = Arc::new(union(self.held.values().map(|reach| &reach.annotations)));
+        if kept != self.kept {
+            self.kept = Arc::clone(&kept);
+            self.scopes
+                .values()
+                .for_each(|scope| scope.keep(Arc::clone(&kept)));
         }
-    }
-
-    pub(crate) fn begin_list(&self) {
-        self.lock().store.begin_list();
-    }
-
-    pub(crate) fn end_list(&self) {
-        let mut state = self.lock();
-        let gone = state.store.end_list();
-        let State { store, touched, .. } = &mut *state;
-        touched.retain(|uid| !store.find(&By::Uid(uid.clone())).is_empty());
-        drop(state);
-        self.tell(gone > 0);
-    }
-
-    pub(crate) fn put(&self, sent: wire::Pod) {
-        match convert::pod(sent) {
-            Ok(mut pod) => {
-                if let Some(kept) = &self.annotations {
-                    pod.annotations.retain(|key, _| kept.contains(key));
-                }
-                self.lock().store.put(pod);
+        let mut wanted = BTreeSet::new();
+        for reach in self.held.values() {
+            match &reach.namespaces {
+                Some(namespaces) => wanted.extend(namespaces.iter().cloned().map(Some)),
+                None => drop(wanted.insert(None)),
             }
-            Err(odd) => tracing::warn!(%odd, "a pod is left out of the index"),
         }
-    }
-
-    pub(crate) fn remove(&self, sent: &wire::Pod) {
-        let Some(uid) = convert::uid(&sent.metadata) else {
-            return;
-        };
-        let mut state = self.lock();
-        state.touched.remove(&uid);
-        let gone = state.store.remove(&uid);
-        drop(state);
-        self.tell(gone);
-    }
-
-    fn tell(&self, gone: bool) {
-        if gone {
-            self.gone.send_modify(|gone| *gone = gone.wrapping_add(1));
+        self.scopes.retain(|place, _| wanted.contains(place));
+        for place in wanted {
+            let scope = || Arc::new(Scope::new(place.clone(), Arc::clone(&kept), Arc::clone(signals)));
+            self.scopes.entry(place.clone()).or_insert_with(scope);
         }
     }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("scopes", &self.scopes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

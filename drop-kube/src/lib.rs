@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  find ──▶ the index; or by name one GET, by container id or UID one shared list (the API server cannot
-//!                                   select by these)
+//!                                   select by these), of one node where that is known
 //!  facts ─▶ GETs of metadata        namespace, controllers up to the top; lists of the owner's pods and of disruption
 //!                                   budgets where they are wanted
 //!  apply ─▶ DELETE, POST eviction, PATCH      pinned to the UID in the request's own body
@@ -13,7 +13,7 @@
 //!                 └─ at most 32 in flight, a deadline each, at most 3 tries ─▶ `ApiError`, and whether it may have happened
 //! ```
 //!
-//! Beside the port: [`Index`] keeps every pod in memory by a watch and wakes who waits for one to go; [`Events`] tells
+//! Beside the port: [`Index`] keeps the pods of a [`Reach`] in memory by watches and wakes who waits for one to go; [`Events`] tells
 //! people in the cluster what was done; [`rights`] says what a policy needs of the API server, [`rbac`] prints it and
 //! [`KubePods::missing`] asks for it. With the feature `testing`, `testing::ApiServer` is a fake API server.
 //!
@@ -37,21 +37,25 @@ mod packed;
 mod pages;
 mod pods;
 mod rbac;
+mod reach;
 mod request;
 mod rights;
+mod scope;
 mod selector;
 mod siblings;
 mod status;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod touched;
 mod watch;
 mod wire;
 mod workload;
 
 pub use connect::{Connect, ConnectError, connect, connect_for_watches};
 pub use events::Events;
-pub use index::Index;
+pub use index::{Hold, Index};
 pub use pods::{KubePods, Settings};
 pub use rbac::{Account, rbac};
-pub use rights::{Right, Uses, namespaces, rights};
+pub use reach::Reach;
+pub use rights::{Right, Uses, rights};

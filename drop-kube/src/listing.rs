@@ -1,17 +1,20 @@
 //! Finding pods by what the API server cannot select by: one list at a time, shared by all who wait for one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By};
-use falco_event::Namespace;
+use drop_core::ports::{ApiError, By, Found, Way};
+use falco_event::{Namespace, NodeName};
 use tokio::time::{Instant, timeout_at};
 
 use crate::caller::Caller;
 use crate::pages::{Broken, Pages};
 use crate::request::{self, Ask};
 use crate::{Settings, convert, wire};
+
+/// Nodes whose pods are listed one by one. Of more, a list of all pods costs less: some hundred stand on a node.
+const NODES: usize = 4;
 
 /// Lists pods and keeps those that someone asked for.
 ///
@@ -29,8 +32,31 @@ pub(crate) struct Listing {
 /// The questions that one list answers.
 #[derive(Debug, Default)]
 struct Batch {
-    questions: Mutex<HashSet<By>>,
-    answers: OnceLock<Result<Vec<Pod>, ApiError>>,
+    questions: Mutex<Questions>,
+    answers: OnceLock<Result<Answers, ApiError>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Questions {
+    marks: HashSet<By>,
+    /// Where; none is the whole cluster.
+    places: BTreeSet<Option<Namespace>>,
+}
+
+/// The pods that were found on the nodes that the questions name, and those that were found in lists of all.
+#[derive(Debug, Default, Clone)]
+struct Answers {
+    on_nodes: Vec<Pod>,
+    anywhere: Vec<Pod>,
+}
+
+impl Batch {
+    fn questions(&self) -> Questions {
+        self.questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl Listing {
@@ -43,9 +69,9 @@ impl Listing {
         }
     }
 
-    /// The pods that bear this mark.
-    pub(crate) async fn find(&self, by: &By) -> Result<Vec<Pod>, ApiError> {
-        let batch = self.join(by);
+    /// The pods in these places that bear this mark, and maybe others.
+    pub(crate) async fn find(&self, by: &By, places: Vec<Option<Namespace>>) -> Result<Found, ApiError> {
+        let batch = self.join(by, places);
         // The list that runs now, and then ours.
         let until = Instant::now() + self.settings.list_within * 2;
         let turn = timeout_at(until, self.turn.lock()).await;
@@ -55,16 +81,17 @@ impl Listing {
             let answers = self.list(&batch).await;
             let _ = batch.answers.set(answers);
         }
-        let answers = batch.answers.get().cloned().unwrap_or_else(|| Ok(Vec::new()))?;
-        Ok(answers.into_iter().filter(|pod| bears(pod, by)).collect())
+        let answers = batch.answers.get().cloned();
+        answers
+            .unwrap_or_else(|| Ok(Answers::default()))
+            .map(|it| it.to(by))
     }
 
-    fn join(&self, by: &By) -> Arc<Batch> {
+    fn join(&self, by: &By, places: Vec<Option<Namespace>>) -> Arc<Batch> {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        next.questions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(by.clone());
+        let mut questions = next.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        questions.marks.insert(by.clone());
+        questions.places.extend(places);
         Arc::clone(&next)
     }
 
@@ -76,22 +103,36 @@ impl Listing {
         }
     }
 
-    async fn list(&self, batch: &Batch) -> Result<Vec<Pod>, ApiError> {
-        let questions = batch
-            .questions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+    /// Where every question names a node, the pods there; and for what is not among them, all pods: the name can be
+    /// no node's, or another one's.
+    async fn list(&self, batch: &Batch) -> Result<Answers, ApiError> {
+        let Questions { mut marks, places } = batch.questions();
         let until = Instant::now() + self.settings.list_within;
-        let everywhere = [None];
-        let namespaces: Vec<_> = self.settings.namespaces.iter().map(Some).collect();
+        let mut answers = Answers::default();
+        for node in nodes(&marks) {
+            let on = format!("spec.nodeName={node}");
+            let select = [("fieldSelector", on.as_str())];
+            answers
+                .on_nodes
+                .extend(self.everywhere(&places, &select, until, &marks).await?);
+        }
+        marks.retain(|by| !answers.on_nodes.iter().any(|pod| bears(pod, by)));
+        if !marks.is_empty() {
+            answers.anywhere = self.everywhere(&places, &[], until, &marks).await?;
+        }
+        Ok(answers)
+    }
+
+    async fn everywhere(
+        &self,
+        places: &BTreeSet<Option<Namespace>>,
+        select: &[(&str, &str)],
+        until: Instant,
+        marks: &HashSet<By>,
+    ) -> Result<Vec<Pod>, ApiError> {
         let mut found = Vec::new();
-        for namespace in if namespaces.is_empty() {
-            everywhere.as_slice()
-        } else {
-            &namespaces
-        } {
-            found.extend(self.whole(*namespace, until, &questions).await?);
+        for place in places {
+            found.extend(self.whole(place.as_ref(), select, until, marks).await?);
         }
         Ok(found)
     }
@@ -100,54 +141,63 @@ impl Listing {
     async fn whole(
         &self,
         namespace: Option<&Namespace>,
+        select: &[(&str, &str)],
         until: Instant,
-        questions: &HashSet<By>,
+        marks: &HashSet<By>,
     ) -> Result<Vec<Pod>, ApiError> {
         let mut found = Vec::new();
-        let first = self
-            .pages(namespace, until, &mut |pod| keep(pod, questions, &mut found))
-            .await;
+        let list = Pages {
+            caller: &self.caller,
+            path: request::pods(namespace),
+            select,
+            limit: self.settings.page,
+            ask: Ask::get,
+            try_within: self.settings.list_within,
+            until,
+        };
+        let first = list.each(&mut |pod| keep(pod, marks, &mut found)).await;
         match first {
             Err(Broken {
                 why: ApiError::Unavailable(_),
                 after_the_first_page: true,
             }) => found.clear(),
-            ended => return ended.map(|()| found).map_err(|broken| broken.why),
+            ended => return ended.map(|_| found).map_err(|broken| broken.why),
         }
-        let second = self
-            .pages(namespace, until, &mut |pod| keep(pod, questions, &mut found))
-            .await;
-        second.map(|()| found).map_err(|broken| broken.why)
-    }
-
-    async fn pages(
-        &self,
-        namespace: Option<&Namespace>,
-        until: Instant,
-        each: &mut (dyn FnMut(wire::Pod) + Send),
-    ) -> Result<(), Broken> {
-        let Settings {
-            page: limit,
-            list_within: try_within,
-            ..
-        } = self.settings;
-        let path = request::pods(namespace);
-        let list = Pages {
-            caller: &self.caller,
-            path,
-            selector: "",
-            limit,
-            ask: Ask::get,
-            try_within,
-            until,
-        };
-        list.each(each).await.map(|_| ())
+        let second = list.each(&mut |pod| keep(pod, marks, &mut found)).await;
+        second.map(|_| found).map_err(|broken| broken.why)
     }
 }
 
-fn keep(sent: wire::Pod, questions: &HashSet<By>, found: &mut Vec<Pod>) {
+impl Answers {
+    fn to(self, by: &By) -> Found {
+        let bearing = |pods: Vec<Pod>| pods.into_iter().filter(|pod| bears(pod, by)).collect::<Vec<_>>();
+        let on_nodes = bearing(self.on_nodes);
+        if on_nodes.is_empty() {
+            let pods = bearing(self.anywhere);
+            return Found { pods, way: Way::List };
+        }
+        Found {
+            pods: on_nodes,
+            way: Way::NodeList,
+        }
+    }
+}
+
+/// The nodes that all questions name, where they are few.
+fn nodes(marks: &HashSet<By>) -> BTreeSet<&NodeName> {
+    let named: Option<BTreeSet<_>> = marks
+        .iter()
+        .map(|by| match by {
+            By::Container { on, .. } => on.as_ref(),
+            By::Uid(_) | By::Name(..) => None,
+        })
+        .collect();
+    named.filter(|nodes| nodes.len() <= NODES).unwrap_or_default()
+}
+
+fn keep(sent: wire::Pod, marks: &HashSet<By>, found: &mut Vec<Pod>) {
     match convert::pod(sent) {
-        Ok(pod) if questions.iter().any(|by| bears(&pod, by)) => found.push(pod),
+        Ok(pod) if marks.iter().any(|by| bears(&pod, by)) => found.push(pod),
         Ok(_) => {}
         Err(odd) => tracing::warn!(%odd, "a pod in a list is left out"),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drop_core::pod::{Container, Deletion, Owner, Phase, Pod};
 use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// A pod as the index keeps it.
 ///
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug)]
 pub(crate) struct Packed(Box<[u8]>);
 
-/// The members of a pod in order. The API's times have whole seconds.
-#[derive(Serialize, Deserialize)]
+/// The members of a pod in order, as they are written: times in whole seconds, as the API has them.
+#[derive(Deserialize)]
 struct Members(
     Namespace,
     PodName,
@@ -27,7 +27,7 @@ struct Members(
     Vec<(String, ContainerId, Option<i64>)>,
     BTreeMap<String, String>,
     BTreeMap<String, String>,
-    Option<(String, String, String)>,
+    Option<(String, String, String, String)>,
     Option<String>,
     Option<String>,
     bool,
@@ -35,29 +35,29 @@ struct Members(
 
 impl Packed {
     /// None where a pod cannot be said in JSON, which none is.
-    pub(crate) fn new(pod: Pod) -> Option<Self> {
-        let container = |it: Container| (it.name, it.id, it.ended.map(Timestamp::as_second));
-        let members = Members(
-            pod.namespace,
-            pod.name,
-            pod.uid,
-            pod.created.as_second(),
-            pod.deletion
-                .map(|deletion| (deletion.at.as_second(), deletion.grace_seconds)),
-            pod.phase,
-            pod.ready,
-            pod.node,
-            pod.containers.into_iter().map(container).collect(),
-            pod.labels,
-            pod.annotations,
-            pod.controller.map(|owner| (owner.kind, owner.name, owner.uid)),
-            pod.service_account,
-            pod.priority_class,
-            pod.mirror,
+    pub(crate) fn new(pod: &Pod) -> Option<Self> {
+        let deletion = pod.deletion.map(|it| (it.at.as_second(), it.grace_seconds));
+        let ended = |it: &Container| it.ended.map(Timestamp::as_second);
+        let containers: Vec<_> = pod
+            .containers
+            .iter()
+            .map(|it| (&it.name, &it.id, ended(it)))
+            .collect();
+        let controller = pod.controller.as_ref();
+        let controller = controller.map(|it| (&it.api_version, &it.kind, &it.name, &it.uid));
+        #[rustfmt::skip]
+        let members = (
+            &pod.namespace, &pod.name, &pod.uid, pod.created.as_second(), deletion, pod.phase, pod.ready, &pod.node, containers,
+            &pod.labels, &pod.annotations, controller, &pod.service_account, &pod.priority_class, pod.mirror,
         );
         serde_json::to_vec(&members)
             .ok()
             .map(|json| Self(json.into_boxed_slice()))
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The pod; none where the bytes are not what [`Packed::new`] wrote.
@@ -85,7 +85,12 @@ impl Packed {
             containers: containers.into_iter().map(container).collect::<Option<_>>()?,
             labels,
             annotations,
-            controller: controller.map(|(kind, name, uid)| Owner { kind, name, uid }),
+            controller: controller.map(|(api_version, kind, name, uid)| Owner {
+                api_version,
+                kind,
+                name,
+                uid,
+            }),
             service_account,
             priority_class,
             mirror,
@@ -138,6 +143,7 @@ mod tests {
             labels: [("app".to_owned(), "web".to_owned())].into(),
             annotations: [("note".to_owned(), "two \"words\"\n".to_owned())].into(),
             controller: Some(Owner {
+                api_version: "example.org/v1".into(),
                 kind: "Set".into(),
                 name: "web".into(),
                 uid: "o-1".into(),
@@ -146,13 +152,13 @@ mod tests {
             priority_class: None,
             mirror: true,
         };
-        let packed = Packed::new(pod.clone()).unwrap();
+        let packed = Packed::new(&pod).unwrap();
         assert!(
             packed.0.len() < serde_json::to_vec(&pod).unwrap().len() * 3 / 4,
             "{}",
             packed.0.len()
         );
-        assert_eq!(packed.pod(), Some(pod.clone()));
+        assert_eq!(packed.pod().as_ref(), Some(&pod));
         let bare = Pod {
             deletion: None,
             node: None,
@@ -161,6 +167,6 @@ mod tests {
             service_account: None,
             ..pod
         };
-        assert_eq!(Packed::new(bare.clone()).unwrap().pod(), Some(bare));
+        assert_eq!(Packed::new(&bare).unwrap().pod(), Some(bare));
     }
 }

@@ -14,7 +14,8 @@ use crate::wire;
 pub(crate) struct Pages<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) path: String,
-    pub(crate) selector: &'a str,
+    /// What is selected: names and values of query parameters.
+    pub(crate) select: &'a [(&'a str, &'a str)],
     pub(crate) limit: u32,
     pub(crate) ask: fn(String, Duration) -> Ask,
     pub(crate) try_within: Duration,
@@ -39,12 +40,9 @@ impl Pages<'_> {
         let limit = self.limit.max(1).to_string();
         let mut go_on = String::new();
         loop {
-            let query = [
-                ("labelSelector", self.selector),
-                ("limit", &limit),
-                ("continue", &go_on),
-            ];
-            let ask = (self.ask)(request::with_query(&self.path, &query), self.try_within);
+            let path = request::with_query(&self.path, self.select);
+            let path = request::with_query(&path, &[("limit", &limit), ("continue", &go_on)]);
+            let ask = (self.ask)(path, self.try_within);
             let page = self.caller.read::<wire::List<T>>(&ask, self.until).await;
             let page = page.map_err(|why| Broken {
                 why,

@@ -1,21 +1,20 @@
 //! `PodApi` over an API server.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::pod::Pod;
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target, Way};
-use falco_event::{Namespace, PodName};
+use falco_event::{Namespace, PodName, Timestamp};
 use kube::Client;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::index::{Index, Indexed};
+use crate::index::{Index, Seen};
 use crate::listing::{Listing, bears};
 use crate::request::{self, Ask};
-use crate::{change, convert, facts, wire};
+use crate::{Reach, change, convert, facts, wire, workload};
 
 /// What bounds the adapter's requests. Each value has a default that serves a cluster of any size.
 #[derive(Debug, Clone)]
@@ -31,13 +30,14 @@ pub struct Settings {
     pub read_within: Duration,
     /// How long a list of all pods may take over all its pages, for who waits for it: 15 s.
     pub list_within: Duration,
+    /// How long a watch may be silent before its connection is taken for dead; the API server says something at least
+    /// each minute: 90 s.
+    pub silent: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
-    /// Annotations that the index keeps of a pod; none keeps all, which some tools make large.
-    pub annotations: Option<BTreeSet<String>>,
-    /// Where pods are looked for by container id or UID; none: in the whole cluster, which needs the right to list
-    /// pods there.
-    pub namespaces: Vec<Namespace>,
+    /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
+    /// and all.
+    pub reach: Reach,
 }
 
 impl Default for Settings {
@@ -48,9 +48,9 @@ impl Default for Settings {
             pause: Duration::from_millis(50),
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(15),
+            silent: Duration::from_secs(90),
             page: 500,
-            annotations: None,
-            namespaces: Vec::new(),
+            reach: Reach::default(),
         }
     }
 }
@@ -121,7 +121,36 @@ impl KubePods {
         Instant::now() + self.settings.read_within
     }
 
-    /// What the API server says now of pods that a change was sent to.
+    /// By the index where it can tell, and else by as few requests as that takes.
+    async fn find_in(&self, index: &Index, by: &By) -> Result<Found, ApiError> {
+        let Seen {
+            pods,
+            doubtful,
+            cold,
+            unwatched,
+        } = index.find(by);
+        if doubtful {
+            return self.again(&pods, by).await.map(read);
+        }
+        let way = Way::Index;
+        match by {
+            By::Name(..) if pods.iter().any(is_named_once) => return Ok(Found { pods, way }),
+            By::Name(namespace, name) => return self.by_name(namespace, name).await.map(read),
+            By::Uid(_) | By::Container { .. } if !pods.is_empty() => return Ok(Found { pods, way }),
+            By::Uid(_) | By::Container { .. } => {}
+        }
+        let found = if unwatched.is_empty() {
+            Found { pods, way }
+        } else {
+            self.listing.find(by, unwatched).await?
+        };
+        match cold {
+            Some(cold) if found.pods.is_empty() => Err(cold),
+            _ => Ok(found),
+        }
+    }
+
+    /// What the API server says now of pods of which the index proves nothing.
     async fn again(&self, pods: &[Pod], by: &By) -> Result<Vec<Pod>, ApiError> {
         let mut found = Vec::new();
         for pod in pods {
@@ -145,21 +174,17 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Found, ApiError> {
-        let indexed = self.index.as_ref().map_or(Indexed::Never, |index| index.find(by));
-        if let (Some(index), Indexed::Pods(pods)) = (&self.index, &indexed)
-            && pods.iter().any(|pod| index.is_touched(pod))
-        {
-            return Ok(found(self.again(pods, by).await?, Way::Read));
-        }
-        Ok(match (by, indexed) {
-            (By::Name(..), Indexed::Pods(pods)) if pods.iter().any(is_named_once) => found(pods, Way::Index),
-            (By::Name(namespace, name), _) => found(self.by_name(namespace, name).await?, Way::Read),
-            (By::Uid(_) | By::Container { .. }, Indexed::Pods(pods)) => found(pods, Way::Index),
-            (By::Uid(_) | By::Container { .. }, Indexed::NotYet(why)) => return Err(why),
-            (By::Uid(_) | By::Container { .. }, Indexed::Never) => {
-                found(self.listing.find(by).await?, Way::List)
+        match (&self.index, by) {
+            (Some(index), _) => self.find_in(index, by).await,
+            (None, By::Name(namespace, name)) => self.by_name(namespace, name).await.map(read),
+            (None, By::Uid(_) | By::Container { .. }) => {
+                let places = match &self.settings.reach.namespaces {
+                    Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
+                    None => vec![None],
+                };
+                self.listing.find(by, places).await
             }
-        })
+        }
     }
 
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
@@ -168,17 +193,22 @@ impl PodApi for KubePods {
 
     async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
         if let Some(index) = &self.index {
-            index.touch(&target.namespace, &target.uid);
+            index.touch(&target.uid);
         }
         change::apply(self, target, change, Instant::now() + within).await
     }
 
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
-        change::presence(self, target, self.read_until()).await
+        let index = self.index.as_ref();
+        match index.and_then(|index| index.presence(target, Timestamp::now())) {
+            Some(presence) => Ok(presence),
+            None => change::presence(self, target, self.read_until()).await,
+        }
     }
 }
 
-fn found(pods: Vec<Pod>, way: Way) -> Found {
+fn read(pods: Vec<Pod>) -> Found {
+    let way = Way::Read;
     Found { pods, way }
 }
 
@@ -186,9 +216,7 @@ fn found(pods: Vec<Pod>, way: Way) -> Found {
 /// their names over, and a watch that is behind would show the pod before, which the alert's container would
 /// contradict for good; so those are asked for.
 fn is_named_once(pod: &Pod) -> bool {
-    let kind = pod.controller.as_ref().map(|owner| owner.kind.as_str());
-    matches!(
-        kind,
-        Some("ReplicaSet" | "DaemonSet" | "Job" | "ReplicationController")
-    )
+    pod.controller
+        .as_ref()
+        .is_some_and(|owner| workload::keeps_pods(owner) && owner.kind != "StatefulSet")
 }

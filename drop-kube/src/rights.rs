@@ -99,15 +99,6 @@ pub fn rights(policies: &Policies, uses: Uses) -> BTreeSet<Right> {
     needed.iter().filter(covered).cloned().collect()
 }
 
-/// The namespaces that the policies act in, for [`Settings::namespaces`](crate::Settings::namespaces): empty where one
-/// of them names none, and so acts anywhere.
-#[must_use]
-pub fn namespaces(policies: &Policies) -> Vec<Namespace> {
-    let named: Option<Vec<_>> = policies.iter().map(|policy| policy.namespaces.as_ref()).collect();
-    let named: BTreeSet<&Namespace> = named.into_iter().flatten().flatten().collect();
-    named.into_iter().cloned().collect()
-}
-
 fn places(policy: &Policy) -> Vec<Option<Namespace>> {
     match &policy.namespaces {
         Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
@@ -309,7 +300,5 @@ pub(crate) mod tests {
             "delete of pods in namespace shop",
         ];
         assert_eq!(needed(&[everywhere, shop], PLAIN), both);
-        assert_eq!(namespaces(&policies(&[shop])), ["shop".parse().unwrap()]);
-        assert_eq!(namespaces(&policies(&[everywhere, shop])), []);
     }
 }

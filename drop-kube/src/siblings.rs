@@ -65,9 +65,7 @@ async fn read(
     owner: &Owner,
     until: Instant,
 ) -> Result<wire::Workload, ApiError> {
-    let path =
-        workload::resource(&owner.kind).and_then(|resource| workload::path(resource, namespace, &owner.name));
-    let path = path.ok_or_else(|| {
+    let path = workload::path(owner, namespace).ok_or_else(|| {
         unreadable(
             owner,
             "only Kubernetes' own controllers say how many pods they want",
@@ -129,7 +127,7 @@ async fn list<T: DeserializeOwned + Send>(
     Pages {
         caller: &pods.caller,
         path,
-        selector,
+        select: &[("labelSelector", selector)],
         limit,
         ask,
         try_within,

@@ -12,6 +12,9 @@ use crate::packed::Packed;
 
 /// Hexadecimal digits of a container id that every alert gives.
 const DIGITS: usize = 12;
+/// Bytes of a pod that are kept: with its marks, 1.5 KiB at most. Labels are a tenant's to choose, and annotations that
+/// a condition reads can be large.
+const LARGEST: usize = 1_024;
 
 /// Every pod once, and what it can be found by.
 ///
@@ -31,6 +34,8 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Entry {
     packed: Packed,
+    /// Nothing of the pod was left out.
+    whole: bool,
     list: u32,
 }
 
@@ -41,30 +46,25 @@ impl Store {
     }
 
     /// Takes a pod in, or what is new about it.
-    pub(crate) fn put(&mut self, pod: Pod) {
+    pub(crate) fn put(&mut self, mut pod: Pod) {
         self.remove(&pod.uid);
         let new = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
         let slot = self.free.pop().unwrap_or(new);
-        let (marks, node): (Vec<u64>, _) = (marks(&pod).collect(), pod.node.clone());
-        if let Some(packed) = Packed::new(pod) {
-            if let Some(node) = node {
-                *self.nodes.entry(node).or_default() += 1;
-            }
-            self.marks.extend(marks.into_iter().map(|mark| (mark, slot)));
-            self.pods.insert(
-                slot,
-                Entry {
-                    packed,
-                    list: self.list,
-                },
-            );
+        let Some((packed, whole)) = packed(&mut pod) else {
+            return;
+        };
+        self.marks.extend(marks(&pod).map(|mark| (mark, slot)));
+        if let Some(node) = pod.node {
+            *self.nodes.entry(node).or_default() += 1;
         }
+        let list = self.list;
+        self.pods.insert(slot, Entry { packed, whole, list });
     }
 
     /// The pod is gone. Returns whether it was there.
     pub(crate) fn remove(&mut self, uid: &PodUid) -> bool {
-        let known = self.marked(of_uid(uid)).find(|(_, pod)| pod.uid == *uid);
-        let Some((slot, pod)) = known else {
+        let known = self.marked(of_uid(uid)).find(|(_, pod, _)| pod.uid == *uid);
+        let Some((slot, pod, _)) = known else {
             return false;
         };
         for mark in marks(&pod) {
@@ -98,26 +98,29 @@ impl Store {
         self.list = self.list.wrapping_add(1);
     }
 
-    /// The list is whole. Returns how many pods were gone.
-    pub(crate) fn end_list(&mut self) -> usize {
+    /// The list is whole. Returns the pods that were gone.
+    pub(crate) fn end_list(&mut self) -> Vec<PodUid> {
         let old = self.pods.values().filter(|entry| entry.list != self.list);
         let old: Vec<PodUid> = old
             .filter_map(|entry| entry.packed.pod())
             .map(|pod| pod.uid)
             .collect();
-        old.iter().filter(|uid| self.remove(uid)).count()
+        for uid in &old {
+            self.remove(uid);
+        }
+        old
     }
 
-    /// The pods that bear this mark.
-    pub(crate) fn find(&self, by: &By) -> Vec<Pod> {
+    /// The pods that bear this mark, and of each whether nothing of it was left out.
+    pub(crate) fn find(&self, by: &By) -> Vec<(Pod, bool)> {
         let mark = match by {
             By::Uid(uid) => of_uid(uid),
             By::Container { id, .. } => of_container(id),
             By::Name(namespace, name) => of_name(namespace, name),
         };
         self.marked(mark)
-            .map(|(_, pod)| pod)
-            .filter(|pod| bears(pod, by))
+            .map(|(_, pod, whole)| (pod, whole))
+            .filter(|(pod, _)| bears(pod, by))
             .collect()
     }
 
@@ -130,20 +133,31 @@ impl Store {
         };
         let marked = self
             .marked(of_owner(controller))
-            .filter(|(_, pod)| pod.ready && pod.deletion.is_none() && owned(pod));
-        marked.map(|(_, pod)| pod.uid).collect()
+            .filter(|(_, pod, _)| pod.ready && pod.deletion.is_none() && owned(pod));
+        marked.map(|(_, pod, _)| pod.uid).collect()
     }
 
-    fn marked(&self, mark: u64) -> impl Iterator<Item = (u32, Pod)> {
+    fn marked(&self, mark: u64) -> impl Iterator<Item = (u32, Pod, bool)> {
         let slots = self
             .marks
             .range((mark, 0)..=(mark, u32::MAX))
             .map(|(_, slot)| *slot);
         slots.filter_map(|slot| {
             let entry = self.pods.get(&slot)?;
-            Some((slot, entry.packed.pod()?))
+            Some((slot, entry.packed.pod()?, entry.whole))
         })
     }
+}
+
+/// The pod in few bytes, and whether nothing had to be left out of it for that.
+fn packed(pod: &mut Pod) -> Option<(Packed, bool)> {
+    let whole = Packed::new(pod)?;
+    if whole.len() <= LARGEST {
+        return Some((whole, true));
+    }
+    pod.labels.clear();
+    pod.annotations.clear();
+    Some((Packed::new(pod)?, false))
 }
 
 fn marks(pod: &Pod) -> impl Iterator<Item = u64> {
@@ -209,7 +223,7 @@ mod tests {
         pods.iter().for_each(|pod| store.put(pod.clone()));
         for pod in &pods {
             for by in marks_of(pod) {
-                assert_eq!(store.find(&by), std::slice::from_ref(pod), "{by:?}");
+                assert_eq!(store.find(&by), [(pod.clone(), true)], "{by:?}");
             }
         }
         assert!(store.remove(&pods[1].uid));
@@ -219,7 +233,7 @@ mod tests {
         }
         assert_eq!(
             (store.len(), store.find(&By::Uid(pods[2].uid.clone()))),
-            (2, vec![pods[2].clone()])
+            (2, vec![(pods[2].clone(), true)])
         );
         assert_eq!(store.marks.len(), 2 * 4, "no mark is left of what is gone");
     }
@@ -232,7 +246,7 @@ mod tests {
         after.containers[0].id = "b".repeat(64).parse().unwrap();
         store.put(after.clone());
         assert_eq!(store.find(&By::container(pod.containers[0].id.clone())), []);
-        assert_eq!(store.find(&By::Uid(pod.uid)), [after]);
+        assert_eq!(store.find(&By::Uid(pod.uid)), [(after, true)]);
         assert_eq!((store.len(), store.marks.len()), (1, 4));
     }
 
@@ -272,8 +286,30 @@ mod tests {
         store.begin_list();
         store.put(pods[0].clone());
         store.put(pods[3].clone());
-        assert_eq!((store.len(), store.end_list(), store.len()), (4, 2, 2));
+        assert_eq!((store.len(), store.end_list().len(), store.len()), (4, 2, 2));
         assert_eq!(store.find(&By::Uid(pods[1].uid.clone())), []);
-        assert_eq!(store.find(&By::Uid(pods[3].uid.clone())), [pods[3].clone()]);
+        assert_eq!(
+            store.find(&By::Uid(pods[3].uid.clone())),
+            [(pods[3].clone(), true)]
+        );
+    }
+
+    #[test]
+    fn of_a_pod_that_is_too_large_what_it_is_found_by_is_kept() {
+        let (mut store, pod) = (Store::default(), pods(1).remove(0));
+        let mut large = pod.clone();
+        large.labels.insert("note".into(), "x".repeat(LARGEST));
+        store.put(large);
+        let stub = Pod {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ..pod.clone()
+        };
+        for by in marks_of(&pod) {
+            assert_eq!(store.find(&by), [(stub.clone(), false)], "{by:?}");
+        }
+        assert!(store.pods.values().all(|entry| entry.packed.len() <= LARGEST));
+        assert!(store.remove(&pod.uid));
+        assert_eq!((store.len(), store.marks.len()), (0, 0));
     }
 }

@@ -1,25 +1,24 @@
 //! Keeps the pods of one scope as the API server has them: a list, then every change since.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use drop_core::ports::ApiError;
 use http::StatusCode;
-use kube::Client;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::caller::{Caller, receive, unsent_or_unknown};
-use crate::index::{Scope, Warmth};
+use crate::caller::{receive, unsent_or_unknown};
+use crate::index::Shared;
 use crate::lines::Lines;
 use crate::pages::Pages;
 use crate::request::{self, Ask};
-use crate::{Settings, wire};
+use crate::scope::Scope;
+use crate::wire;
 
 /// How long the API server keeps a watch open; it is taken up again where it ended.
 const OPEN: &str = "290";
-/// How long a watch may be silent: the API server sends a bookmark at least each minute.
-const SILENT: Duration = Duration::from_secs(90);
 /// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
 /// process's memory stays. With 500 the index of 10,000 pods took 1.7 times the memory.
 const PAGE: u32 = 100;
@@ -28,25 +27,21 @@ const LIST: Duration = Duration::from_secs(300);
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after *forbidden*: a person has to mend that, and each look costs a list.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after *forbidden*: a person has to mend that, and wants to see that it is.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(10);
 
 /// The watch of one scope.
-pub(crate) struct Watch<'a> {
-    /// For lists.
-    pub(crate) caller: &'a Caller,
-    /// For the watch: without a limit on how long it may be silent.
-    pub(crate) client: &'a Client,
-    pub(crate) settings: &'a Settings,
-    pub(crate) scope: &'a Scope,
+pub(crate) struct Watch {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) scope: Arc<Scope>,
 }
 
-/// One line of a watch.
+/// One line of a watch. A bookmark is a pod with nothing but a `resourceVersion`.
 #[derive(Deserialize)]
 struct Event {
     #[serde(rename = "type")]
     kind: String,
-    object: serde_json::Value,
+    object: wire::Pod,
 }
 
 /// Why a watch is not followed any further.
@@ -60,7 +55,7 @@ enum Ended {
     Failed(ApiError),
 }
 
-impl Watch<'_> {
+impl Watch {
     /// Lists and follows for ever.
     pub(crate) async fn keep(&self) {
         let mut pause = PAUSE;
@@ -76,20 +71,71 @@ impl Watch<'_> {
             } else {
                 (pause * 2).min(LONGEST_PAUSE)
             };
-            sleep(why.map_or(pause, |why| self.cold(&why, pause))).await;
+            match why {
+                Some(why @ ApiError::Forbidden(_)) => self.until_allowed(&why).await,
+                Some(why) => {
+                    self.say(&why);
+                    self.scope.cold(&why.to_string());
+                    sleep(pause).await;
+                }
+                None => {
+                    // What came meanwhile is not known to be absent.
+                    self.scope.cold("the pods have to be listed again");
+                    sleep(pause).await;
+                }
+            }
         }
+    }
+
+    /// Waits as long as the watch itself is refused, or for a pause where it is not known to be: a list that is good
+    /// for nothing would cost the API server as much as one that is.
+    async fn until_allowed(&self, why: &ApiError) {
+        if self.scope.forbidden(why) {
+            self.say(why);
+        }
+        loop {
+            sleep(FORBIDDEN_PAUSE).await;
+            let query = [
+                ("watch", "true"),
+                ("fieldSelector", "metadata.name=none"),
+                ("timeoutSeconds", "1"),
+            ];
+            if !matches!(
+                self.open(self.path(&query)).await,
+                Err(Ended::Failed(ApiError::Forbidden(_)))
+            ) {
+                return;
+            }
+        }
+    }
+
+    fn path(&self, query: &[(&str, &str)]) -> String {
+        request::with_query(&request::pods(self.scope.namespace.as_ref()), query)
+    }
+
+    fn say(&self, why: &ApiError) {
+        let namespace = self.scope.namespace.as_ref().map(ToString::to_string);
+        tracing::warn!(%why, namespace, "the pods are not watched");
     }
 
     /// Every pod, page by page. Returns where the watch begins.
     async fn list(&self) -> Result<String, ApiError> {
+        let Shared {
+            caller,
+            settings,
+            lists,
+            ..
+        } = &*self.shared;
+        // The semaphore is never closed.
+        let _turn = lists.acquire().await;
         self.scope.begin_list();
         let list = Pages {
-            caller: self.caller,
+            caller,
             path: request::pods(self.scope.namespace.as_ref()),
-            selector: "",
-            limit: self.settings.page.min(PAGE),
+            select: &[],
+            limit: settings.page.min(PAGE),
             ask: Ask::get,
-            try_within: self.settings.list_within,
+            try_within: settings.list_within,
             until: Instant::now() + LIST,
         };
         let revision = list
@@ -109,7 +155,7 @@ impl Watch<'_> {
                 Ended::Expired => return None,
                 Ended::Failed(why @ ApiError::Forbidden(_)) => return Some(why),
                 Ended::Failed(why) => {
-                    self.scope.set(Warmth::Cold(why.to_string()));
+                    self.scope.cold(&why.to_string());
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -128,26 +174,34 @@ impl Watch<'_> {
             ("resourceVersion", revision.as_str()),
             ("timeoutSeconds", OPEN),
         ];
-        let path = request::with_query(&request::pods(self.scope.namespace.as_ref()), &query);
-        let mut lines = match self.open(path).await {
+        let mut lines = match self.open(self.path(&query)).await {
             Ok(lines) => lines,
             Err(ended) => return ended,
         };
-        self.scope.set(Warmth::Warm);
-        while let Ok(Some(line)) = timeout(SILENT, lines.next()).await {
+        if !self.scope.warm() {
+            return Ended::Expired;
+        }
+        loop {
+            let line = tokio::select! {
+                line = timeout(self.shared.settings.silent, lines.next()) => line,
+                () = self.scope.stale() => return Ended::Expired,
+            };
+            let Ok(Some(line)) = line else {
+                return Ended::Here;
+            };
             if let ControlFlow::Break(ended) = self.take(&line, revision) {
                 return ended;
             }
         }
-        Ended::Here
     }
 
     async fn open(&self, path: String) -> Result<Lines, Ended> {
-        let ask = Ask::get(path, self.settings.try_within);
+        let Shared { client, settings, .. } = &*self.shared;
+        let ask = Ask::get(path, settings.try_within);
         let request = ask
             .to_http()
             .map_err(|error| Ended::Failed(ApiError::Invalid(error.to_string())))?;
-        let answer = timeout(self.settings.read_within, self.client.send(request)).await;
+        let answer = timeout(settings.read_within, client.send(request)).await;
         let late = |_| {
             Ended::Failed(ApiError::TimedOut(
                 "the API server did not begin a watch in time".into(),
@@ -160,7 +214,7 @@ impl Watch<'_> {
             StatusCode::OK => Ok(Lines::of(answer.into_body())),
             StatusCode::GONE => Err(Ended::Expired),
             _ => {
-                let refused = receive(&ask, answer, Instant::now() + self.settings.try_within).await;
+                let refused = receive(&ask, answer, Instant::now() + settings.try_within).await;
                 let odd =
                     || ApiError::Unavailable("a watch was answered with a status that it cannot have".into());
                 Err(Ended::Failed(
@@ -170,17 +224,15 @@ impl Watch<'_> {
         }
     }
 
-    /// One line. What cannot be read is a line that something was lost with: only a list tells what.
+    /// One line. What cannot be read is a line that something was lost with: only a list tells what. An error, whose
+    /// object is no pod, is such a line too.
     fn take(&self, line: &[u8], revision: &mut String) -> ControlFlow<Ended> {
-        let Ok(Event { kind, object }) = serde_json::from_slice::<Event>(line) else {
+        let Ok(Event { kind, object: pod }) = serde_json::from_slice::<Event>(line) else {
             return ControlFlow::Break(Ended::Expired);
         };
         if kind == "ERROR" {
             return ControlFlow::Break(Ended::Expired);
         }
-        let Ok(pod) = serde_json::from_value::<wire::Pod>(object) else {
-            return ControlFlow::Break(Ended::Expired);
-        };
         if let Some(newer) = pod.metadata.resource_version.clone() {
             *revision = newer;
         }
@@ -191,16 +243,5 @@ impl Watch<'_> {
             _ => {}
         }
         ControlFlow::Continue(())
-    }
-
-    /// Says why nothing can be found now. Returns how long to wait.
-    fn cold(&self, why: &ApiError, pause: Duration) -> Duration {
-        tracing::warn!(%why, namespace = ?self.scope.namespace, "the pods are not watched");
-        if matches!(why, ApiError::Forbidden(_)) {
-            self.scope.set(Warmth::Forbidden(why.to_string()));
-            return FORBIDDEN_PAUSE;
-        }
-        self.scope.set(Warmth::Cold(why.to_string()));
-        pause
     }
 }

@@ -47,6 +47,7 @@ pub(crate) struct Meta {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct OwnerReference {
+    pub(crate) api_version: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) uid: Option<String>,

@@ -19,19 +19,14 @@ pub(crate) struct Owned {
 
 /// The controllers of the pod; none where nothing owns it.
 ///
-/// An owner reference is what the pod says of itself: where the API server has no such object with that UID, nothing
-/// owns the pod. Kinds that are not Kubernetes' own are believed, because their path is not known.
+/// An owner reference is what the pod says of itself. It is believed where it names one of Kubernetes' own controllers
+/// that keep pods, and the API server has that object with that UID: another kind cannot be asked for, and a pod could
+/// escape by naming one whatever is counted or protected by its owner.
 pub(crate) async fn owned(pods: &KubePods, pod: &Pod, until: Instant) -> Result<Option<Owned>, ApiError> {
-    let Some(direct) = pod.controller.clone() else {
+    let Some(direct) = pod.controller.clone().filter(keeps_pods) else {
         return Ok(None);
     };
-    let Some(resource) = resource(&direct.kind) else {
-        return Ok(Some(Owned {
-            top: direct.clone(),
-            direct,
-        }));
-    };
-    let Some(path) = path(resource, &pod.namespace, &direct.name) else {
+    let Some(path) = path(&direct, &pod.namespace) else {
         return Ok(None);
     };
     let ask = Ask::get_metadata(path, pods.settings.try_within);
@@ -40,22 +35,39 @@ pub(crate) async fn owned(pods: &KubePods, pod: &Pod, until: Instant) -> Result<
     else {
         return Ok(None);
     };
-    let top = convert::controller(&found.metadata).unwrap_or_else(|| direct.clone());
+    let above = convert::controller(&found.metadata).filter(|above| !is_namesake(above));
+    let top = above.unwrap_or_else(|| direct.clone());
     Ok(Some(Owned { direct, top }))
 }
 
-/// The collection of a kind of controller that Kubernetes has.
-pub(crate) fn resource(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "Deployment" => "apps/v1/deployments",
-        "ReplicaSet" => "apps/v1/replicasets",
-        "StatefulSet" => "apps/v1/statefulsets",
-        "DaemonSet" => "apps/v1/daemonsets",
-        "Job" => "batch/v1/jobs",
-        "CronJob" => "batch/v1/cronjobs",
-        "ReplicationController" => "v1/replicationcontrollers",
-        _ => return None,
-    })
+/// Kubernetes' own controllers: group, kind, and collection.
+const OWN: [(&str, &str, &str); 7] = [
+    ("apps", "Deployment", "apps/v1/deployments"),
+    ("apps", "ReplicaSet", "apps/v1/replicasets"),
+    ("apps", "StatefulSet", "apps/v1/statefulsets"),
+    ("apps", "DaemonSet", "apps/v1/daemonsets"),
+    ("batch", "Job", "batch/v1/jobs"),
+    ("batch", "CronJob", "batch/v1/cronjobs"),
+    ("", "ReplicationController", "v1/replicationcontrollers"),
+];
+
+/// The collection of one of Kubernetes' own controllers.
+fn resource(owner: &Owner) -> Option<&'static str> {
+    let own = OWN
+        .into_iter()
+        .find(|(group, kind, _)| *group == owner.group() && *kind == owner.kind);
+    own.map(|(.., collection)| collection)
+}
+
+/// Whether it is one of Kubernetes' own controllers that keep pods. A Deployment and a CronJob do not themselves: a pod
+/// that names one is not theirs.
+pub(crate) fn keeps_pods(owner: &Owner) -> bool {
+    resource(owner).is_some() && !matches!(owner.kind.as_str(), "Deployment" | "CronJob")
+}
+
+/// Whether it has the kind of one of Kubernetes' own controllers, and is none.
+fn is_namesake(owner: &Owner) -> bool {
+    resource(owner).is_none() && OWN.iter().any(|(_, kind, _)| *kind == owner.kind)
 }
 
 /// The path of a collection in a namespace.
@@ -65,39 +77,72 @@ pub(crate) fn collection(resource: &str, namespace: &Namespace) -> Option<String
     Some(format!("/{root}/{version}/namespaces/{namespace}/{plural}"))
 }
 
-/// The path of an object. The API server takes any text as the name in an owner reference; what is no object's name
-/// names no object, and must not reach a path.
-pub(crate) fn path(resource: &str, namespace: &Namespace, name: &str) -> Option<String> {
-    let name = PodName::try_from(name).ok()?;
-    Some(format!("{}/{name}", collection(resource, namespace)?))
+/// The path of one of Kubernetes' own controllers. The API server takes any text as the name in an owner reference; what
+/// is no object's name names no object, and must not reach a path.
+pub(crate) fn path(owner: &Owner, namespace: &Namespace) -> Option<String> {
+    let name = PodName::try_from(owner.name.as_str()).ok()?;
+    Some(format!("{}/{name}", collection(resource(owner)?, namespace)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn owner(api_version: &str, kind: &str, name: &str) -> Owner {
+        Owner {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: "u".to_owned(),
+        }
+    }
+
+    fn at(owner: &Owner) -> Option<String> {
+        path(owner, &Namespace::try_from("shop").unwrap())
+    }
+
     #[test]
     fn paths_are_those_of_the_api() {
-        let shop = Namespace::try_from("shop").unwrap();
-        let at = |kind, name| resource(kind).and_then(|resource| path(resource, &shop, name));
+        let own = |api_version, kind| at(&owner(api_version, kind, "a")).unwrap_or_default();
         assert_eq!(
-            at("ReplicaSet", "web-1").as_deref(),
-            Some("/apis/apps/v1/namespaces/shop/replicasets/web-1")
+            own("apps/v1", "ReplicaSet"),
+            "/apis/apps/v1/namespaces/shop/replicasets/a"
+        );
+        // As an older object may still say.
+        assert_eq!(
+            own("batch/v1beta1", "CronJob"),
+            "/apis/batch/v1/namespaces/shop/cronjobs/a"
         );
         assert_eq!(
-            at("CronJob", "tidy").as_deref(),
-            Some("/apis/batch/v1/namespaces/shop/cronjobs/tidy")
+            own("v1", "ReplicationController"),
+            "/api/v1/namespaces/shop/replicationcontrollers/a"
         );
-        assert_eq!(
-            at("ReplicationController", "old").as_deref(),
-            Some("/api/v1/namespaces/shop/replicationcontrollers/old")
-        );
-        assert_eq!(at("Rollout", "web"), None);
+    }
+
+    #[test]
+    fn a_kind_of_another_group_is_none_of_kubernetes_own() {
+        for (api_version, kind) in [
+            ("argoproj.io/v1alpha1", "Rollout"),
+            ("example.org/v1", "Deployment"),
+            ("v1", "ReplicaSet"),
+            ("apps/v1", "Job"),
+            ("", "StatefulSet"),
+            ("v1", "Node"),
+        ] {
+            let other = owner(api_version, kind, "a");
+            assert!(at(&other).is_none() && !keeps_pods(&other), "{other:?}");
+            assert_eq!(
+                is_namesake(&other),
+                !matches!(kind, "Rollout" | "Node"),
+                "{other:?}"
+            );
+        }
+        assert!(!keeps_pods(&owner("apps/v1", "Deployment", "a")));
+        assert!(keeps_pods(&owner("apps/v1", "DaemonSet", "a")));
     }
 
     #[test]
     fn an_owner_whose_name_is_no_name_has_no_path() {
-        let shop = Namespace::try_from("shop").unwrap();
         for name in [
             "",
             "..",
@@ -109,7 +154,7 @@ mod tests {
             "WEB",
             "a\nb",
         ] {
-            assert_eq!(path("apps/v1/replicasets", &shop, name), None, "{name:?}");
+            assert_eq!(at(&owner("apps/v1", "ReplicaSet", name)), None, "{name:?}");
         }
     }
 }

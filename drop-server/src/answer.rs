@@ -27,12 +27,19 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
         (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
-        (&Method::GET | &Method::HEAD, "/readyz") => text(StatusCode::OK, host.readiness().text()),
+        (&Method::GET | &Method::HEAD, "/readyz") => ready(host),
         (&Method::GET, "/policies") => policies(host),
         (&Method::GET, "/metrics") => metrics(host),
         (&Method::OPTIONS, path) => allow(StatusCode::NO_CONTENT, path),
         (method, path) => not_allowed(host, method, path),
     }
+}
+
+/// For people: a probe reads the status alone.
+fn ready(host: &Host) -> Response<Full<Bytes>> {
+    let (ready, scope) = (host.readiness().text(), host.scope());
+    let said = format!("{ready}limits and disarming hold for {scope}\n");
+    text(StatusCode::OK, said)
 }
 
 /// Which policies are in force, for people: generation, hash, since when, and what was refused since.

@@ -7,7 +7,9 @@ use anyhow::Result;
 use async_trait::async_trait;
 use drop_core::ports::{Journal, PodApi};
 use drop_core::record::Record;
-use drop_kube::{Connect, Events, Index, KubePods, Settings, Uses, connect, connect_for_watches, rights};
+use drop_kube::{
+    Connect, Events, Index, KubePods, Reach, Settings, Uses, connect, connect_for_watches, rights,
+};
 use tokio::sync::watch;
 
 use crate::command::{Serve, Where};
@@ -58,14 +60,17 @@ async fn kubernetes(options: &Serve) -> Result<Cluster> {
         context: options.context.clone(),
         ..Connect::default()
     };
-    let settings = Settings::default();
+    // What is watched follows the policies.
+    let mut settings = Settings::default();
+    settings.reach = Reach::nothing();
     let client = connect(&to).await?;
     let index = Index::new(connect_for_watches(&to).await?, &settings);
     let instance = options.instance.as_deref().unwrap_or_default();
     let events = Events::new(client.clone(), instance, &settings);
     let pods = KubePods::new(client, settings).with_index(index.clone());
     let gone = index.changes();
-    tokio::spawn(async move { index.keep().await });
+    let kept = index.clone();
+    tokio::spawn(async move { kept.keep().await });
     tokio::spawn({
         let events = events.clone();
         async move { events.keep().await }
@@ -80,6 +85,7 @@ async fn kubernetes(options: &Serve) -> Result<Cluster> {
         prepare: Prepare::new(move |policies| {
             let now = rights(policies, USES);
             needed.send_if_modified(|needed| std::mem::replace(needed, now.clone()) != now);
+            Some(index.reach(Reach::of(policies)))
         }),
         readiness,
     })

@@ -86,8 +86,9 @@ impl Host {
             Arc::clone(&self.acted),
         );
         let task = self.tasks.spawn(async move {
+            // However the task ends, an act that it opened has to be looked after.
+            let _tell = Tell(acted);
             let decided = engine.handle(&active.policies, &alert, received).await;
-            acted.notify_one();
             drop(permit);
             decided.outcome
         });
@@ -100,6 +101,11 @@ impl Host {
                 }
             }
         })
+    }
+
+    /// Among whom limits and disarming hold, in words.
+    pub(crate) fn scope(&self) -> &str {
+        self.engine.scope()
     }
 
     /// The room for the bodies of requests.
@@ -128,12 +134,7 @@ impl Host {
     pub(crate) async fn confirm(&self, mut gone: Option<Gone>) {
         loop {
             self.acted.notified().await;
-            loop {
-                match self.engine.confirm().await {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "acts could not be confirmed"),
-                }
+            while self.look().await {
                 tokio::select! {
                     () = tokio::time::sleep(CONFIRM_EVERY) => {}
                     () = went(&mut gone) => {}
@@ -142,10 +143,33 @@ impl Host {
         }
     }
 
+    /// Looks once; whether there is more to look at. It is a task of its own, so that a panic costs this look and not
+    /// those after it.
+    async fn look(&self) -> bool {
+        let engine = self.engine.clone();
+        match tokio::spawn(async move { engine.confirm().await }).await {
+            Ok(Ok(open)) => return open > 0,
+            Ok(Err(error)) => tracing::warn!(%error, "acts could not be confirmed"),
+            Err(error) => {
+                tracing::error!(%error, "a look at the pods that were acted on broke off; it goes on")
+            }
+        }
+        true
+    }
+
     /// Waits until every alert under way has come to its end.
     pub async fn drain(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+/// Tells at its end that there may be something to look at.
+struct Tell(Arc<Notify>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -159,3 +183,6 @@ async fn went(gone: &mut Option<Gone>) {
         std::future::pending().await
     }
 }
+
+#[cfg(test)]
+mod tests;

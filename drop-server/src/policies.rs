@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use drop_core::policy::Policies;
+use drop_kube::Hold;
 use falco_event::{Namespace, Timestamp};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Active {
     pub(crate) policies: Policies,
     about: About,
+    /// The pods that alerts under them are about stay watched.
+    _hold: Option<Hold>,
 }
 
 /// Which policies are in force.
@@ -54,11 +57,13 @@ fn whether<S: serde::Serializer>(refused: &Option<String>, serializer: S) -> Res
     serializer.serialize_bool(refused.is_some())
 }
 
-/// Makes ready what policies will need, before they are in force.
-pub(crate) struct Prepare(Box<dyn Fn(&Policies) + Send + Sync>);
+/// Makes ready what policies will need, before they are in force, for as long as alerts are handled under them.
+pub(crate) struct Prepare(Box<Preparing>);
+
+type Preparing = dyn Fn(&Policies) -> Option<Hold> + Send + Sync;
 
 impl Prepare {
-    pub(crate) fn new(prepare: impl Fn(&Policies) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(prepare: impl Fn(&Policies) -> Option<Hold> + Send + Sync + 'static) -> Self {
         Self(Box::new(prepare))
     }
 }
@@ -66,7 +71,7 @@ impl Prepare {
 /// Nothing is needed.
 impl Default for Prepare {
     fn default() -> Self {
-        Self::new(|_| ())
+        Self::new(|_| None)
     }
 }
 
@@ -94,11 +99,11 @@ impl Store {
 
     /// A store that prepares for each policies before they are in force.
     pub(crate) fn prepared(policies: Policies, metrics: Arc<Metrics>, prepare: Prepare) -> Self {
-        (prepare.0)(&policies);
+        let hold = (prepare.0)(&policies);
         metrics.in_force(1);
         Self {
             prepare,
-            active: RwLock::new(Arc::new(active(policies, 1))),
+            active: RwLock::new(Arc::new(active(policies, hold, 1))),
             refused: RwLock::default(),
             metrics,
         }
@@ -124,8 +129,8 @@ impl Store {
 
     /// Puts policies in force, whole: whoever has the old ones keeps them.
     fn replace(&self, policies: Policies) {
-        (self.prepare.0)(&policies);
-        let next = active(policies, self.active().about.generation + 1);
+        let hold = (self.prepare.0)(&policies);
+        let next = active(policies, hold, self.active().about.generation + 1);
         let about = next.about.clone();
         *self.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         tracing::info!(
@@ -153,13 +158,17 @@ impl Store {
     }
 }
 
-fn active(policies: Policies, generation: u64) -> Active {
+fn active(policies: Policies, hold: Option<Hold>, generation: u64) -> Active {
     let about = About {
         generation,
         hash: policies.hash().to_owned(),
         since: Timestamp::now(),
     };
-    Active { policies, about }
+    Active {
+        policies,
+        about,
+        _hold: hold,
+    }
 }
 
 /// The files of the policies, as they were read last.

@@ -66,7 +66,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
     let host = Host::new(engine(cluster.api, journal), store, metrics);
     let host = Arc::new(host.with_readiness(cluster.readiness).with_keys(keys));
     let address = listener.local_addr().unwrap_or(address);
-    tracing::info!(%address, "listening; limits hold for this process alone");
+    tracing::info!(%address, "listening; limits and disarming hold for {}", host.scope());
     let aborted = tokio::select! {
         () = until_drained(listener, Arc::clone(&host), cluster.gone, &stop) => false,
         () = stop.abort.cancelled() => true,

@@ -34,6 +34,7 @@ proptest! {
         let alert = Alert::from_slice(text.as_bytes()).unwrap();
         prop_assert_eq!(alert.as_bytes(), text.as_bytes());
         prop_assert_eq!(checks::again(&alert), Ok(()));
+        prop_assert_eq!(checks::edited(&alert), Ok(()));
     }
 
     #[test]

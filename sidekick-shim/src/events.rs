@@ -85,12 +85,12 @@ impl Values {
 
 impl Events {
     pub(crate) fn count(&self, alert: &Alert) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let namespace = alert
             .offender()
             .namespace
             .as_ref()
             .map_or("", |name| name.as_str());
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut series = Series {
             hostname: counts.hostnames.keep(alert.hostname().unwrap_or("unknown")),
             rule: counts.rules.keep(alert.rule()),

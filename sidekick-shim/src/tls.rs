@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::uri::Scheme;
-use rustls::client::ResolvesClientCert;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -87,10 +87,13 @@ pub(crate) fn client(
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots);
-    Ok(match &sink.identity {
-        None => builder.with_no_client_auth(),
-        Some(identity) => builder.with_client_cert_resolver(Arc::new(Shown::follow(identity, followers)?)),
-    })
+    let Some(identity) = &sink.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let mut config = builder.with_client_cert_resolver(Arc::new(Shown::follow(identity, followers)?));
+    // A session that goes on would go on under the certificate that it began with, whatever the file says by now.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// The certificate that a sink is shown, as its files are at the moment of the handshake.

@@ -122,6 +122,17 @@ fn either_name_of_the_sink_and_of_the_extensions_works() {
 }
 
 #[test]
+fn of_two_names_in_a_file_the_one_without_effect_is_said() {
+    let text = "cloudevents: {address: http://a, extension: {a: 1}, extensions: {a: 2}}";
+    let config = file(text).unwrap();
+    assert_eq!(config.overrides.iter().collect::<Vec<_>>(), [("a", "2")]);
+    assert_eq!(
+        config.notes,
+        ["`CLOUDEVENTS_EXTENSION` has no effect: `CLOUDEVENTS_EXTENSIONS` is set and wins"]
+    );
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let config = read(&[
         SINK,
@@ -435,21 +446,40 @@ fn credentials_of_a_sink_are_refused_and_not_repeated() {
 }
 
 #[test]
-fn the_documents_name_every_variable_that_is_read() {
-    let documented: Vec<_> = include_str!("../src/environment.txt")
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+fn the_documents_name_every_variable_that_is_read_and_no_other() {
     let read = std::sync::Mutex::new(Vec::new());
     let _ = Config::from_lookup(|name| {
         read.lock().unwrap().push(name.to_owned());
         None
     });
     let read = read.into_inner().unwrap();
-    for name in documented {
+    let text = include_str!("../src/environment.txt");
+    let page = include_str!("../../docs/src/configuration.md");
+    for name in text.lines().filter_map(|line| line.split_whitespace().next()) {
         assert!(
             read.iter().any(|other| other == name),
             "`{name}` is documented and not read"
+        );
+        assert!(page.contains(&format!("`{name}`")), "`{name}` is not in the book");
+    }
+    let without_effect = include_str!("../src/config/outputs.txt")
+        .split_whitespace()
+        .chain([
+            "OUTPUTFIELDFORMAT",
+            "CLOUDEVENTS_MAXCONCURRENTREQUESTS",
+            "PROMETHEUS_EXTRALABELS",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+        ]);
+    let without_effect: Vec<_> = without_effect.collect();
+    for name in read
+        .iter()
+        .filter(|name| !without_effect.contains(&name.as_str()))
+    {
+        let words = text.split(|c: char| c.is_whitespace() || c == ';' || c == ',');
+        assert!(
+            words.into_iter().any(|word| word == name),
+            "`{name}` is read and not documented"
         );
     }
 }

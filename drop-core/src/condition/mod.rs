@@ -112,6 +112,7 @@ struct Compiled {
     tree: tree::Expr,
     program: program::Program,
     wants: Wants,
+    annotations: BTreeSet<String>,
     rules: Option<BTreeSet<String>>,
 }
 
@@ -140,8 +141,14 @@ impl Condition {
             );
             return Err(problem.expected("`or` between the rules, or one list of them"));
         }
+        let (mut wants, mut annotations) = (Wants::default(), BTreeSet::new());
+        program.sources(&mut |source| {
+            wants = std::mem::take(&mut wants).union(source.wants());
+            annotations.extend(source.annotation().map(ToOwned::to_owned));
+        });
         Ok(Self(Arc::new(Compiled {
-            wants: program.wants(),
+            wants,
+            annotations,
             rules,
             tree,
             program,
@@ -158,6 +165,12 @@ impl Condition {
     #[must_use]
     pub fn wants(&self) -> Wants {
         self.0.wants.clone()
+    }
+
+    /// The pod's annotations that it may read.
+    #[must_use]
+    pub fn annotations(&self) -> &BTreeSet<String> {
+        &self.0.annotations
     }
 
     /// The only values of `alert.rule` under which it can be true; none: it can be true under any.

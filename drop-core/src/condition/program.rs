@@ -2,9 +2,8 @@
 
 use super::predicate::{Predicate, compare_data};
 use super::reader::{Reader, worst};
-use super::source::{Context, Presence};
+use super::source::{Context, Presence, Source};
 use super::tree::{Modifier, Op};
-use crate::facts::Wants;
 
 /// What a condition came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,16 +71,18 @@ impl Program {
         }
     }
 
-    pub(crate) fn wants(&self) -> Wants {
+    /// Calls `take` for each field that it may read.
+    pub(crate) fn sources(&self, take: &mut dyn FnMut(&Source)) {
         match self {
-            Self::And(parts) | Self::Or(parts) => {
-                parts.iter().map(Self::wants).fold(Wants::default(), Wants::union)
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.sources(take)),
+            Self::Not(inner) => inner.sources(take),
+            Self::Test(test) => {
+                test.left.sources(take);
+                match &test.ask {
+                    Ask::Field(_, right) => right.sources(take),
+                    Ask::Exists | Ask::One(_) | Ask::Many(..) => {}
+                }
             }
-            Self::Not(inner) => inner.wants(),
-            Self::Test(test) => match &test.ask {
-                Ask::Field(_, right) => test.left.wants().union(right.wants()),
-                Ask::Exists | Ask::One(_) | Ask::Many(..) => test.left.wants(),
-            },
         }
     }
 }

@@ -6,7 +6,6 @@ use super::getopt::{self, Found};
 use super::kind::Type;
 use super::predicate::as_text;
 use super::source::{Context, Datum, Presence, Source};
-use crate::facts::Wants;
 
 /// One side of an operator.
 #[derive(Debug, Clone)]
@@ -59,13 +58,13 @@ impl Reader {
         }
     }
 
-    /// What of the cluster it reads.
-    pub(crate) fn wants(&self) -> Wants {
+    /// Calls `take` for each field that it reads.
+    pub(crate) fn sources(&self, take: &mut dyn FnMut(&Source)) {
         match self {
-            Self::Field(source, _) => source.wants(),
-            Self::Text(_) => Wants::default(),
+            Self::Field(source, _) => take(source),
+            Self::Text(_) => {}
             Self::Call(call) => match &**call {
-                Call::Each(_, of) | Call::Count(of) => of.wants(),
+                Call::Each(_, of) | Call::Count(of) => of.sources(take),
                 Call::Join {
                     separator: first,
                     items,
@@ -74,18 +73,14 @@ impl Reader {
                     args: items,
                     options: first,
                     ..
-                } => wants(items).union(first.wants()),
-                Call::Concat(items) => wants(items),
+                } => {
+                    items.iter().for_each(|item| item.sources(take));
+                    first.sources(take);
+                }
+                Call::Concat(items) => items.iter().for_each(|item| item.sources(take)),
             },
         }
     }
-}
-
-fn wants(readers: &[Reader]) -> Wants {
-    readers
-        .iter()
-        .map(Reader::wants)
-        .fold(Wants::default(), Wants::union)
 }
 
 impl Call {

@@ -108,6 +108,15 @@ impl Source {
         }
     }
 
+    /// The key of the pod's annotation that it is.
+    pub(crate) fn annotation(&self) -> Option<&str> {
+        if let Self::Pod(PodField::Annotation(key)) = self {
+            Some(key)
+        } else {
+            None
+        }
+    }
+
     /// Calls `take` for each value.
     pub(crate) fn each<'a>(&'a self, cx: Context<'a>, of: Type, take: &mut dyn FnMut(Datum<'a>)) -> Presence {
         let alert = cx.alert;

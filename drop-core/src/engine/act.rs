@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ACT_WITHIN, Delivery, Engine, failed, skipped, stopped};
+use super::{ACT_WITHIN, CLAIM_WITHIN, Delivery, Engine, failed, skipped, stopped};
 use crate::decide::Judgement;
 use crate::facts::Facts;
 use crate::guard::{Guard, Verdict};
@@ -310,7 +310,8 @@ fn opening<'a>(
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),
         within: ACT_WITHIN * 2,
-        // Sent again, the alert is not too old for so long: its time and the two clocks that judge it may be apart.
-        keep: longest.max(wanted.policy.max_alert_age + SKEW * 2),
+        // Sent again, the alert is not too old for so long: its time and the two clocks that judge it may be apart, and a
+        // delivery that came in time may take its own.
+        keep: longest.max(wanted.policy.max_alert_age + SKEW * 2 + CLAIM_WITHIN),
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Engine, PROOF_WITHIN};
 use crate::outcome::Ending;
-use crate::past::{Act, Settled, Settlement, Since};
-use crate::ports::{Lost, Mono, Presence};
+use crate::past::{Act, ActId, Past, Settled, Since};
+use crate::ports::{ApiError, Lost, Mono, Presence};
 use crate::record::{Closed, Record, VERSION, nanos};
 
 impl Engine {
@@ -18,61 +18,85 @@ impl Engine {
     /// Where the memory does not answer.
     pub async fn confirm(&self) -> Result<usize, Lost> {
         let (acts, since, now) = self
-            .step(|past, now| (settled(past, now), past.present(now), now))
+            .step(|past, now| (past.to_look_at(now), past.present(now), now))
             .await?;
         for act in &acts {
-            let Some(ending) = self.look(act, since, now).await? else {
-                continue;
+            let ending = match self.look(act, since, now).await? {
+                Seen::Later => continue,
+                Seen::Nothing => None,
+                Seen::End(ending) => Some(ending),
             };
-            self.journal
-                .write(&Record::Closed(closed(act, ending, now)))
-                .await;
+            if let Some(ending) = ending {
+                let record = Record::Closed(closed(act, ending, now));
+                self.journal.write(&record).await;
+            }
             self.step(|past, now| past.close(act.id, now)).await?;
         }
         self.step(|past, _| past.obligations().count()).await
     }
 
-    /// How an act ended, once it can be said; none while it is open or where there is nothing to say.
-    async fn look(&self, act: &Act, since: Since, now: Mono) -> Result<Option<Ending>, Lost> {
-        let overdue =
-            now.since(act.opened) > Duration::from_secs(u64::from(act.ends.unwrap_or(0))) + PROOF_WITHIN;
-        let certain = act.ended(now) == Some(Settled::Happened);
-        Ok(match self.api.presence(&act.target).await {
-            Ok(Presence::Gone) if act.ends == Some(0) => Some(unconfirmed(
-                "after a deletion without grace the absence of the pod proves nothing",
-            )),
-            Ok(Presence::Gone) => Some(Ending::Confirmed { ours: certain }),
-            Ok(Presence::Alive) if !certain => {
-                self.step(|past, later| past.seen_alive(&act.target.uid, since, later))
-                    .await?;
-                None
+    /// What can be said of an act's end. That one's own engine may have told it since is asked last.
+    async fn look(&self, act: &Act, since: Since, now: Mono) -> Result<Seen, Lost> {
+        let grace = Duration::from_secs(u64::from(act.ends.unwrap_or(0)));
+        let overdue = now.since(act.opened) > grace + PROOF_WITHIN;
+        let presence = self.api.presence(&act.target).await;
+        let told = self.step(|past, now| judged(past, act.id, &presence, since, now));
+        let Known { certain, refuted } = told.await?;
+        Ok(match presence {
+            Ok(Presence::Gone | Presence::Terminating) if refuted => Seen::Nothing,
+            Ok(Presence::Gone) if act.ends == Some(0) => {
+                unconfirmed("after a deletion without grace the absence of the pod proves nothing")
             }
-            Ok(Presence::Alive) if overdue => Some(unconfirmed("the pod is alive")),
-            Ok(Presence::Terminating) if overdue => Some(unconfirmed("the pod is still terminating")),
-            Err(error) if overdue => Some(unconfirmed(&format!("the pod could not be read: {error}"))),
-            Ok(Presence::Alive | Presence::Terminating) | Err(_) => None,
+            Ok(Presence::Gone) => Seen::End(Ending::Confirmed { ours: certain }),
+            _ if !overdue => Seen::Later,
+            _ if refuted => Seen::Nothing,
+            Ok(Presence::Alive) => unconfirmed("the pod is alive"),
+            Ok(Presence::Terminating) => unconfirmed("the pod is still terminating"),
+            Err(error) => unconfirmed(&format!("the pod could not be read: {error}")),
         })
     }
 }
 
-/// The acts to look at: those that ended, and those whose engine has died, which are settled as unknown first.
-fn settled(past: &mut crate::past::Past, now: Mono) -> Vec<Act> {
-    let dead: Vec<_> = past
-        .obligations()
-        .filter(|act| act.settled.is_none() && !act.is_in_flight(now))
-        .cloned()
-        .collect();
-    for act in dead {
-        past.settle(act.id, Settlement::lost(act.ends.is_some()), now);
-    }
-    past.obligations()
-        .filter(|act| act.settled.is_some())
-        .cloned()
-        .collect()
+/// What a look at a pod came to.
+enum Seen {
+    /// It is to be looked at again.
+    Later,
+    /// There is nothing to tell: the act has not ended the pod.
+    Nothing,
+    /// How it ended.
+    End(Ending),
 }
 
-fn unconfirmed(why: &str) -> Ending {
-    Ending::Unconfirmed { why: why.to_owned() }
+/// What the past knows of an act, once it has heard what the cluster says of its pod.
+struct Known {
+    certain: bool,
+    refuted: bool,
+}
+
+fn judged(
+    past: &mut Past,
+    id: ActId,
+    presence: &Result<Presence, ApiError>,
+    since: Since,
+    now: Mono,
+) -> Known {
+    if let Some(uid) = past.act(id).map(|act| act.target.uid.clone())
+        && *presence == Ok(Presence::Alive)
+    {
+        past.seen_alive(&uid, since, now);
+    }
+    if matches!(presence, Ok(Presence::Gone | Presence::Terminating)) {
+        past.doubt(id, now);
+    }
+    let act = past.act(id);
+    Known {
+        certain: act.is_some_and(|act| act.ended(now) == Some(Settled::Happened)),
+        refuted: act.is_none_or(|act| act.refuted),
+    }
+}
+
+fn unconfirmed(why: &str) -> Seen {
+    Seen::End(Ending::Unconfirmed { why: why.to_owned() })
 }
 
 fn closed(act: &Act, ending: Ending, now: Mono) -> Closed {

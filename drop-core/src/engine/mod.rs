@@ -14,7 +14,7 @@ mod confirm;
 use std::sync::Arc;
 use std::time::Duration;
 
-use falco_event::{Alert, Timestamp};
+use falco_event::{Alert, PodUid, Timestamp};
 
 use crate::decide::{decide, without_the_pod};
 use crate::facts::{Facts, Wants};
@@ -23,6 +23,7 @@ use crate::moment::Moment;
 use crate::outcome::Outcome;
 use crate::past::{Act, Claim, Claimed, Past, ScopeKey, Settled, Settlement};
 use crate::plan::{Plan, plan};
+use crate::pod::Pod;
 use crate::policy::{Mode, Policies};
 use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
 use crate::record::{Decided, Record, nanos};
@@ -58,6 +59,8 @@ struct Delivery<'a> {
     plan: Plan<'a>,
     moment: Moment,
     started: Mono,
+    /// The pod that the cluster showed alive and not terminating, or that it showed none; none where it did not say.
+    seen: Option<Option<PodUid>>,
     record: Decided,
 }
 
@@ -87,15 +90,16 @@ impl Engine {
         let (arrived, started) = (self.clock.wall(), self.clock.mono());
         let plan = plan(policies, alert);
         let moment = Moment::of(alert, received, arrived);
-        let record = Decided::new(alert, received, policies.hash(), arrived);
+        let record = Decided::new(alert, received, policies.hash(), self.scope(), arrived);
         let mut delivery = Delivery {
             plan,
             moment,
             started,
+            seen: None,
             record,
         };
         delivery.record.times.planned = self.elapsed(started);
-        let outcome = if delivery.plan.is_empty() {
+        let outcome = if delivery.plan.is_empty() && !self.memory.may_remember(delivery.record.id) {
             Outcome::Ignored
         } else {
             self.deliver(&mut delivery).await
@@ -107,8 +111,14 @@ impl Engine {
         self.journal.write(&record).await;
         match record {
             Record::Decided(decided) => *decided,
-            Record::Closed(_) => Decided::new(alert, received, policies.hash(), arrived),
+            Record::Closed(_) => Decided::new(alert, received, policies.hash(), self.scope(), arrived),
         }
+    }
+
+    /// Among whom limits, disarming and handled alerts hold, in words: who shares the engine's memory.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        self.memory.scope()
     }
 
     /// Arms a scope again that a breached limit had switched to observe. False where it was armed.
@@ -122,12 +132,24 @@ impl Engine {
     /// Claims the alert, so that of several deliveries at a time one acts, and folds the outcome over all of them.
     async fn deliver(&self, delivery: &mut Delivery<'_>) -> Outcome {
         let alert = delivery.record.id;
-        match self.step(|past, now| past.claim(alert, CLAIM_WITHIN, now)).await {
+        let claimed = self.step(|past, now| {
+            let claimed = past.claim(alert, CLAIM_WITHIN, now);
+            (claimed, past.acts_for(alert).next().is_none())
+        });
+        match claimed.await {
             Err(lost) => failed(lost.to_string(), true),
-            Ok(Claimed::Handled) => Outcome::Duplicate { of: alert },
-            Ok(Claimed::InFlight) => in_flight("another delivery of the same alert is in flight"),
-            Ok(Claimed::Yours(claim)) => {
-                let fresh = self.respond(delivery, &claim).await;
+            Ok((Claimed::Handled, _)) => Outcome::Duplicate { of: alert },
+            Ok((Claimed::InFlight, _)) => in_flight("another delivery of the same alert is in flight"),
+            Ok((Claimed::Yours(claim), first)) => {
+                let fresh = match hopeless(&delivery.plan, &delivery.moment) {
+                    Some(outcome) if first => outcome,
+                    // What was done for it before may have come late: its pod tells.
+                    Some(outcome) => match self.find(delivery).await {
+                        Err(unread @ Outcome::Failed { .. }) => unread,
+                        Ok(_) | Err(_) => outcome,
+                    },
+                    None => self.respond(delivery, &claim).await,
+                };
                 self.conclude(delivery, claim, fresh).await
             }
         }
@@ -135,20 +157,10 @@ impl Engine {
 
     /// Finds the pod, reads the facts, decides, and carries the decision out.
     async fn respond(&self, delivery: &mut Delivery<'_>, claim: &Claim) -> Outcome {
-        if let Some(verdict) = hopeless(&delivery.plan, &delivery.moment) {
-            return skipped(&verdict);
-        }
-        let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
-        delivery.record.way = way;
-        delivery.record.times.found = Some(self.elapsed(delivery.started));
-        let pod = match sought {
-            Sought::Found(pod) => *pod,
-            Sought::Nothing(verdict) => return skipped(&verdict),
-            Sought::Failed(error) => {
-                return failed(format!("the pod could not be read: {error}"), true);
-            }
+        let pod = match self.find(delivery).await {
+            Ok(pod) => pod,
+            Err(outcome) => return outcome,
         };
-        delivery.record.target = Some(Target::of(&pod));
         let wants = delivery.plan.wants(&pod);
         let facts = if wants == Wants::default() {
             Facts::of(pod)
@@ -174,19 +186,38 @@ impl Engine {
         outcome
     }
 
+    /// Finds the pod that the alert is about, or says what comes of the alert without one.
+    async fn find(&self, delivery: &mut Delivery<'_>) -> Result<Pod, Outcome> {
+        let (sought, way) = seek(&*self.api, delivery.plan.alert.offender(), &delivery.moment).await;
+        delivery.record.way = way;
+        delivery.record.times.found = Some(self.elapsed(delivery.started));
+        match sought {
+            Sought::Found(pod) => {
+                let alive = pod.deletion.is_none().then(|| pod.uid.clone());
+                delivery.seen = Some(alive);
+                delivery.record.target = Some(Target::of(&pod));
+                Ok(*pod)
+            }
+            Sought::Gone(verdict) => {
+                delivery.seen = Some(None);
+                Err(skipped(&verdict))
+            }
+            Sought::Unclear(verdict) => Err(skipped(&verdict)),
+            Sought::Failed(error) => Err(failed(format!("the pod could not be read: {error}"), true)),
+        }
+    }
+
     /// Forms the alert's outcome over all its tries, in the step that marks it handled.
     async fn conclude(&self, delivery: &Delivery<'_>, claim: Claim, fresh: Outcome) -> Outcome {
-        let alive = delivery
-            .record
-            .facts
-            .as_ref()
-            .filter(|facts| facts.pod.deletion.is_none());
         let concluded = self.step(|past, now| {
-            if let Some(facts) = alive {
-                past.seen_alive(&facts.pod.uid, claim.since, now);
+            if let Some(alive) = &delivery.seen {
+                past.looked(claim.alert, alive.as_ref(), claim.since, now);
             }
             let outcome = fresh.clone().fold(done_so_far(past, &claim, now));
-            past.release(claim, !outcome.is_retryable()).then_some(outcome)
+            // What no response matches now another policy may match later.
+            let ignored = delivery.plan.is_empty() && outcome == Outcome::Ignored;
+            let handled = !outcome.is_retryable() && !ignored;
+            past.release(claim, handled).then_some(outcome)
         });
         match concluded.await {
             Ok(Some(outcome)) => outcome,
@@ -227,15 +258,15 @@ fn done_by(act: &Act, how: Settlement) -> Outcome {
     }
 }
 
-/// Every response is stopped by what the alert itself says: no question to the cluster is worth it.
-fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Verdict> {
+/// No response matches, or each is stopped by what the alert itself says: no question to the cluster is worth it.
+fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Outcome> {
     let mut first = None;
     for wanted in &plan.wanted {
         let verdicts = without_the_pod(plan, wanted.policy, moment);
         let stopped = verdicts.into_iter().find(|verdict| !verdict.passes())?;
         first.get_or_insert(stopped);
     }
-    first
+    Some(first.map_or(Outcome::Ignored, |verdict| skipped(&verdict)))
 }
 
 fn skipped(verdict: &Verdict) -> Outcome {

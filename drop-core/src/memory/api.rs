@@ -107,7 +107,8 @@ impl World {
         }
     }
 
-    /// The workload whose controller is in the pod's owner reference.
+    /// The workload whose controller is in the pod's owner reference; none where there is no such controller, whatever
+    /// the pod says of itself.
     fn workload_of(&self, pod: &Pod) -> Option<&Controlled> {
         let owner = pod.controller.as_ref()?;
         let owns = |workload: &&Controlled| workload.owners.first() == Some(owner);
@@ -118,25 +119,22 @@ impl World {
             .find(owns)
     }
 
-    /// The top of the chain; an owner that is not there any more is the top itself.
+    /// The top of the chain.
     fn top_owner(&self, pod: &Pod) -> Option<Owner> {
-        let above = self.workload_of(pod).and_then(|workload| workload.owners.last());
-        above.or(pod.controller.as_ref()).cloned()
+        self.workload_of(pod)?.owners.last().cloned()
     }
 
     fn siblings(&self, pod: &Pod) -> Option<Siblings> {
-        let owner = pod.controller.as_ref()?;
+        let workload = self.workload_of(pod)?;
         let owned = self
             .pods
             .of_namespace(&pod.namespace)
-            .filter(|object| object.is_owned_by(&owner.uid));
+            .filter(|object| object.is_owned_by(workload.owner_uid()));
         let ready = owned
             .filter(|object| object.is_available())
             .map(|object| object.shown.pod.uid.clone())
             .collect();
-        let desired = self
-            .workload_of(pod)
-            .map_or(0, |workload| workload.desired(self.nodes.len()));
+        let desired = workload.desired(self.nodes.len());
         Some(Siblings { desired, ready })
     }
 

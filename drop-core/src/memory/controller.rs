@@ -85,26 +85,23 @@ impl Controlled {
 /// The name that pods are named after, and the controllers from their own up to the top.
 fn owners(workload: &Workload, ids: &mut Ids) -> (PodName, Vec<Owner>) {
     let (kind, name) = (workload.kind, workload.name.clone());
-    let mut owner = |kind: &str, name: &PodName| Owner {
-        kind: kind.to_owned(),
+    let owner = |kind: Kind, name: &PodName, ids: &mut Ids| Owner {
+        api_version: kind.api_version().to_owned(),
+        kind: kind.to_string(),
         name: name.to_string(),
         uid: ids.uid(),
     };
-    let top = owner(&kind.to_string(), &name);
+    let top = owner(kind, &name, ids);
     match kind {
         Kind::Deployment => {
             let set = replica_set(workload, ids);
-            let below = Owner {
-                kind: "ReplicaSet".to_owned(),
-                name: set.to_string(),
-                uid: ids.uid(),
-            };
+            let below = owner(Kind::ReplicaSet, &set, ids);
             (set, vec![below, top])
         }
         Kind::CronJob => {
             // A CronJob names its Job after the minute it was due.
             let job = joined(&name, "29400000");
-            let below = owner("Job", &job);
+            let below = owner(Kind::Job, &job, ids);
             (job, vec![below, top])
         }
         Kind::Pod | Kind::StaticPod => (name, Vec::new()),

@@ -25,6 +25,17 @@ pub enum Kind {
     StaticPod,
 }
 
+impl Kind {
+    /// `apiVersion` of such an object.
+    pub(super) fn api_version(self) -> &'static str {
+        match self {
+            Self::Pod | Self::StaticPod => "v1",
+            Self::Deployment | Self::ReplicaSet | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::Job | Self::CronJob => "batch/v1",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

@@ -8,6 +8,7 @@
 //! | [`workload`] | half Deployments, a quarter StatefulSets, the rest of every other kind; 0 to 3 replicas; one in four ignores SIGTERM, one in eight has a finalizer, one in eight is not scheduled |
 //! | [`delays`] | half none at all, else each up to 5 s |
 //! | [`cluster`] | 1 to 5 workloads in the namespaces `shop` and `web`, up to 2 budgets, 1 to 3 nodes |
+//! | [`sighting`] | alerts about the pods that are there: of given rules or another, by some of their marks, one in four with a lie in it |
 //! | [`step`] | a third time passing (up to 40 s), a third changes through `PodApi`, the rest others' doing; one in ten a fault |
 //!
 //! ```
@@ -23,12 +24,15 @@
 //! });
 //! ```
 
+mod sighting;
+
 use std::time::Duration;
 
 use falco_event::{Namespace, NodeName, PodName, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+pub use self::sighting::{Sighting, sighting};
 use super::{Budget, Call, Cluster, Delays, Fault, Kind, Stop, Workload};
 use crate::pod::{Phase, Pod};
 use crate::ports::{ApiError, Change, PodApi, Target};

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use falco_event::AlertId;
 
-use super::Past;
+use super::{Bounds, Past};
 use crate::ports::{Clock, Lost, Memory, Mono};
 
 /// A [`Memory`] that lives and ends with the process: its limits hold for this process alone.
@@ -17,9 +18,15 @@ impl LocalMemory {
     /// An empty past that takes its time from `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_bounds(clock, Bounds::default())
+    }
+
+    /// The same, which remembers no more than this.
+    #[must_use]
+    pub fn with_bounds(clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
         Self {
             clock,
-            past: Mutex::default(),
+            past: Mutex::new(Past::with_bounds(bounds)),
         }
     }
 }
@@ -37,5 +44,14 @@ impl Memory for LocalMemory {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         f(&mut past, self.clock.mono());
         Ok(())
+    }
+
+    fn scope(&self) -> &'static str {
+        "this process alone"
+    }
+
+    fn may_remember(&self, alert: AlertId) -> bool {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.acts_for(alert).next().is_some()
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use falco_event::PodUid;
 
-use super::act::{Act, ActId, Opening, ScopeKey, Settled};
-use super::{InScope, MAX_ACTS, Past};
+use super::Past;
+use super::act::{Act, ActId, Settled};
+use super::opening::{Keys, Opening, ScopeKey};
+use super::scope::{InScope, start};
 use crate::facts::Siblings;
 use crate::guard::{Guard, Verdict};
-use crate::policy::{Limit, MinAvailable, Mode, OnBreach, Scope};
+use crate::policy::{Limit, MinAvailable, Mode, OnBreach};
 use crate::ports::Mono;
 
 /// What opening an act came to.
@@ -43,7 +45,8 @@ impl Past {
         if let Some(done) = self.done_before(opening, now) {
             return Opened::Done(done);
         }
-        let mode = self.mode(opening);
+        let keys = opening.keys();
+        let mode = self.mode(opening, &keys);
         let mut verdicts = vec![
             self.at_pod(opening, mode, now),
             self.availability(opening, mode, now),
@@ -56,9 +59,10 @@ impl Past {
             ));
         }
         for limit in &opening.limits {
-            let verdict = self.limit(limit, opening, mode, now);
+            let key = keys.of(limit.scope);
+            let verdict = self.limit(limit, key, &opening.target.uid, mode, now);
             if !verdict.passes() && limit.on_breach == OnBreach::Disarm && mode == Mode::Enforce {
-                self.disarmed.entry(opening.key(limit.scope)).or_insert(now);
+                self.disarmed.entry(key.clone()).or_insert(now);
             }
             verdicts.push(verdict);
         }
@@ -66,7 +70,8 @@ impl Past {
             return Opened::Stopped(verdicts);
         }
         self.next += 1;
-        let id = self.insert(opening.act(ActId(self.next), mode, now));
+        let scopes = keys.all().map(|key| self.shared(mode, key));
+        let id = self.insert(opening.act(ActId(self.next), mode, scopes, now));
         Opened::Open { id, mode, verdicts }
     }
 
@@ -78,19 +83,12 @@ impl Past {
             .map(|act| act.id)
     }
 
-    fn mode(&self, opening: &Opening<'_>) -> Mode {
-        let scopes = [
-            Scope::Workload,
-            Scope::Response,
-            Scope::Namespace,
-            Scope::Policy,
-            Scope::Cluster,
-        ];
-        let disarmed = !self.disarmed.is_empty()
-            && scopes
-                .into_iter()
-                .any(|scope| self.disarmed.contains_key(&opening.key(scope)));
-        if disarmed { Mode::Observe } else { opening.mode }
+    fn mode(&self, opening: &Opening<'_>, keys: &Keys) -> Mode {
+        if keys.iter().any(|key| self.disarmed.contains_key(key)) {
+            Mode::Observe
+        } else {
+            opening.mode
+        }
     }
 
     /// Several alerts for one pod end in one act.
@@ -120,12 +118,13 @@ impl Past {
     }
 
     fn room(&self) -> Verdict {
-        if self.acts.len() < MAX_ACTS {
+        let most = self.bounds.acts;
+        if self.acts.len() < most {
             return Verdict::pass(Guard::Memory);
         }
         Verdict::wait(
             Guard::Memory,
-            format!("{MAX_ACTS} acts are remembered, and there is no room for another"),
+            format!("{most} acts are remembered, and there is no room for another"),
         )
     }
 
@@ -157,69 +156,59 @@ impl Past {
     }
 
     /// Counts distinct pods whose act happened, may have happened or is in flight; never the pod itself.
-    fn limit(&self, limit: &Limit, opening: &Opening<'_>, mode: Mode, now: Mono) -> Verdict {
-        let key = opening.key(limit.scope);
+    fn limit(&mut self, limit: &Limit, key: &ScopeKey, own: &PodUid, mode: Mode, now: Mono) -> Verdict {
         let max = usize::try_from(limit.max.get()).unwrap_or(usize::MAX);
-        let Some(scope) = self.by_scope.get(&(mode, key.clone())) else {
-            return Verdict::pass(Guard::Limit);
+        let own_counts = self.is_within(limit, mode, key, own, now);
+        let Some(scope) = self.scope(mode, key) else {
+            return room(mode);
         };
-        let settled = self.settled_pods(scope, limit, &opening.target.uid, now, max);
-        let open = scope
-            .open
-            .iter()
-            .filter_map(|id| self.acts.get(id))
-            .map(|act| &act.target.uid);
-        let mut all = settled.clone();
-        all.extend(open.filter(|uid| **uid != opening.target.uid).take(max));
-        let why = || breach(&key, limit, mode);
+        let settled = scope.pods_within(limit.per, now) - usize::from(own_counts);
+        let open = scope.opened().len();
+        let why = || breach(key, limit, mode);
         match () {
-            () if all.len() < max => Verdict::pass(Guard::Limit),
-            () if settled.len() < max => Verdict::wait(Guard::Limit, why()),
-            () => Verdict::stop(Guard::Limit, why()),
+            () if settled >= max => Verdict::stop(Guard::Limit, why()),
+            () if settled.saturating_add(open) < max => room(mode),
+            () if settled + self.more_pods(limit, mode, key, own, now) < max => room(mode),
+            () => Verdict::wait(Guard::Limit, why()),
         }
     }
 
-    /// At most `max` of them: more do not change the verdict.
-    fn settled_pods<'a>(
-        &'a self,
-        scope: &InScope,
-        limit: &Limit,
-        own: &PodUid,
-        now: Mono,
-        max: usize,
-    ) -> BTreeSet<&'a PodUid> {
-        let per = u64::try_from(limit.per.as_nanos()).unwrap_or(u64::MAX);
-        let from = (Mono(now.0.saturating_sub(per)), ActId(0));
-        let mut pods = BTreeSet::new();
-        for uid in scope
-            .settled
-            .range(from..)
-            .rev()
-            .filter_map(|(_, id)| self.acts.get(id))
+    /// Whether a pod counts in the window of a limit.
+    fn is_within(&self, limit: &Limit, mode: Mode, key: &ScopeKey, pod: &PodUid, now: Mono) -> bool {
+        self.last_in(mode, key, pod)
+            .is_some_and(|(at, _)| at >= start(now, limit.per))
+    }
+
+    /// How many other pods have acts in flight and do not count yet.
+    fn more_pods(&self, limit: &Limit, mode: Mode, key: &ScopeKey, own: &PodUid, now: Mono) -> usize {
+        let scope = self.by_scope.get(&mode).and_then(|scopes| scopes.get(key));
+        let open = scope.into_iter().flat_map(InScope::opened);
+        let pods: BTreeSet<&PodUid> = open
+            .filter_map(|id| self.acts.get(id))
             .map(|act| &act.target.uid)
-        {
-            if uid != own {
-                pods.insert(uid);
-            }
-            if pods.len() >= max {
-                break;
-            }
-        }
-        pods
+            .filter(|uid| *uid != own && !self.is_within(limit, mode, key, uid, now))
+            .collect();
+        pods.len()
+    }
+}
+
+/// A pod that would be gone lives on, and its successor is never seen: the true count may be higher.
+const LOWER_BOUND: &str = "would-be acts, whose pods live on: a lower bound";
+
+fn room(mode: Mode) -> Verdict {
+    match mode {
+        Mode::Enforce => Verdict::pass(Guard::Limit),
+        Mode::Observe => Verdict::note(Guard::Limit, format!("it counts {LOWER_BOUND}")),
     }
 }
 
 fn breach(key: &ScopeKey, limit: &Limit, mode: Mode) -> String {
-    let bound = match mode {
-        Mode::Enforce => "",
-        // A pod that would be gone lives on, and its successor is never seen: the true count may be higher.
-        Mode::Observe => " (of would-be acts, a lower bound)",
-    };
-    format!(
-        "{key} has had {} pods in {} s{bound}",
-        limit.max,
-        limit.per.as_secs_f64()
-    )
+    let per = limit.per.as_secs_f64();
+    let said = format!("{key} has had {} pods in {per} s", limit.max);
+    match mode {
+        Mode::Enforce => said,
+        Mode::Observe => format!("{said} ({LOWER_BOUND})"),
+    }
 }
 
 fn needed(min: MinAvailable, siblings: &Siblings) -> u64 {

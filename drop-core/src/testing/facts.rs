@@ -8,7 +8,7 @@ use super::stage::{LONG, NAME, Stage, delete, equal, failed, name};
 use super::{Ran, Stopped};
 use crate::facts::{self, Facts, Known, Wants};
 use crate::memory::{Budget, Workload};
-use crate::pod::Pod;
+use crate::pod::{Owner, Pod};
 
 /// Nothing but this.
 fn only(want: impl FnOnce(&mut Wants)) -> Wants {
@@ -92,6 +92,58 @@ pub(super) async fn nothing_owns_a_bare_pod(stage: &Stage<'_>) -> Ran {
     let facts = stage.fixture.api().facts(pod, owner().union(siblings())).await;
     equal("the owner", &facts.owner, &Known::Is(None))?;
     equal("the siblings", &facts.siblings, &Known::Is(None))
+}
+
+/// An owner reference is what a pod says of itself: each of these forges one, from what is really there.
+pub(super) async fn an_owner_that_only_the_pod_speaks_of_owns_nothing(stage: &Stage<'_>) -> Ran {
+    let pod = stage.run_one(stage.deployment()?).await?;
+    let facts = stage
+        .until_facts(&pod, owner(), |facts| facts.owner.value().is_some())
+        .await?;
+    let (Some(set), Known::Is(Some(deployment))) = (pod.controller.clone(), facts.owner) else {
+        return failed("a pod of a Deployment has no controller or no owner");
+    };
+    let absent = || "00000000-0000-4000-8000-000000000000".to_owned();
+    let forged = [
+        Owner {
+            uid: absent(),
+            ..set.clone()
+        },
+        Owner {
+            name: "no-such".to_owned(),
+            ..set.clone()
+        },
+        Owner {
+            kind: "StatefulSet".to_owned(),
+            ..set.clone()
+        },
+        // The same names in a group of somebody's own.
+        Owner {
+            api_version: "example.org/v1".to_owned(),
+            ..set.clone()
+        },
+        Owner {
+            api_version: "example.org/v1".to_owned(),
+            kind: "Widget".to_owned(),
+            ..set
+        },
+        // It is there, and keeps no pods itself.
+        deployment,
+    ];
+    for claimed in forged {
+        let claims = Pod {
+            controller: Some(claimed.clone()),
+            ..pod.clone()
+        };
+        let facts = stage.fixture.api().facts(claims, owner().union(siblings())).await;
+        let told = (facts.owner, facts.siblings);
+        equal(
+            &format!("owner and siblings of a pod that says {claimed:?} owns it"),
+            &told,
+            &(Known::Is(None), Known::Is(None)),
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) async fn siblings_are_the_ready_pods_of_the_owner(stage: &Stage<'_>) -> Ran {

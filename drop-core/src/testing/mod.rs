@@ -181,6 +181,7 @@ pub fn cases() -> Vec<Case> {
         facts::the_owner_of_a_replica_set_is_its_deployment,
         facts::a_stateful_set_is_its_own_top,
         facts::nothing_owns_a_bare_pod,
+        facts::an_owner_that_only_the_pod_speaks_of_owns_nothing,
         facts::siblings_are_the_ready_pods_of_the_owner,
         facts::a_terminating_pod_is_no_ready_sibling,
         facts::the_budgets_about_a_pod_are_told,

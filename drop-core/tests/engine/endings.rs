@@ -1,6 +1,8 @@
 //! The second record at its boundaries, the times of the first, and what an alert's tries add up to.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -164,6 +166,75 @@ fn what_a_read_refuted_is_not_claimed_and_what_was_labelled_is() {
     }
 }
 
+#[test]
+fn what_a_first_try_has_done_is_said_when_the_alert_has_become_too_old() {
+    let label = "    - name: label\n      when: alert.rule exists\n      do: [label: { labels: { a: b } }]\n";
+    let first = SHELL.replace("    - name: shell", &format!("{label}    - name: shell"));
+    let together = SHELL.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
+    let part = "some of it was done, and the rest could not be".to_owned();
+    for (spec, fault, outcome) in [
+        // The label of a response of its own was set, and the delete was not made.
+        (first, Fault::NeverSent, Outcome::Acted { certain: true }),
+        // The label was set, and the pod lives.
+        (
+            together,
+            Fault::RequestLost,
+            Outcome::Failed {
+                why: part,
+                retryable: false,
+            },
+        ),
+    ] {
+        let world = World::new();
+        let (policies, alert) = (policies(&spec), world.alert(&world.pod()));
+        world.cluster.fail_next(Call::Delete, fault);
+        assert!(world.handle(&policies, &alert).outcome.is_retryable());
+        world.cluster.advance(301 * SECOND);
+        assert_eq!(world.handle(&policies, &alert).outcome, outcome);
+    }
+}
+
+#[test]
+fn an_engine_that_died_holds_its_pod_for_twenty_seconds() {
+    let world = World::new();
+    let pod = world.pod();
+    let engine = world.engine_over(Arc::new(Hangs(world.cluster.clone())));
+    let (policies, alert) = (policies(SHELL), world.alert(&pod));
+    {
+        let mut delivery = pin!(engine.handle(&policies, &alert, None));
+        let polled = delivery.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "it hangs in the delete, and is dropped");
+    }
+    let wait = 20 * SECOND - Duration::from_millis(1);
+    for (by, outcome) in [(wait, "skipped"), (Duration::from_millis(1), "acted")] {
+        world.cluster.advance(by);
+        assert_eq!(
+            world.handle(&policies, &world.alert(&pod)).outcome.label(),
+            outcome
+        );
+    }
+}
+
+#[test]
+fn no_pod_shows_a_container_after_fifteen_seconds_and_so_none_has_it() {
+    let world = World::new();
+    let policies = policies(SHELL);
+    let unknown = world.alert_with(|fields| fields["container.id"] = "0123456789ab".into());
+    for (by, retryable) in [
+        (Duration::from_millis(14_999), true),
+        (Duration::from_millis(1), false),
+    ] {
+        world.cluster.advance(by);
+        assert_eq!(
+            world.handle(&policies, &unknown).outcome.is_retryable(),
+            retryable
+        );
+    }
+}
+
+/// Takes deletes and never answers.
+struct Hangs(Cluster);
+
 /// Takes deletes and does nothing.
 struct Liar(Cluster);
 
@@ -174,6 +245,22 @@ impl Slow {
     fn cluster(&self) -> &Cluster {
         self.0.advance(SECOND);
         &self.0
+    }
+}
+
+#[async_trait]
+impl PodApi for Hangs {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
+        self.0.find(by).await
+    }
+    async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+        self.0.facts(pod, wants).await
+    }
+    async fn apply(&self, _: &Target, _: &Change, _: Duration) -> Result<(), ApplyError> {
+        std::future::pending().await
+    }
+    async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+        self.0.presence(target).await
     }
 }
 

@@ -255,8 +255,14 @@ fn a_label_that_may_have_been_set_is_not_refuted_by_a_pod_that_lives() {
     world.cluster.fail_next(Call::Patch, Fault::AnswerLost);
     world.cluster.fail_next(Call::Delete, Fault::RequestLost);
     assert!(world.handle(&policies, &alert).outcome.is_retryable());
-    assert_eq!(world.confirm_after(Duration::from_secs(1)), 0, "the pod is alive");
-    world.cluster.advance(Duration::from_secs(301));
+    assert_eq!(
+        world.confirm_after(Duration::from_secs(1)),
+        1,
+        "the pod is alive so far"
+    );
+    assert_eq!(world.confirm_after(Duration::from_secs(121)), 0, "and lives on");
+    assert_eq!(world.records.closed(), []);
+    world.cluster.advance(Duration::from_secs(180));
     assert_eq!(
         world.handle(&policies, &alert).outcome,
         Outcome::Acted { certain: false },

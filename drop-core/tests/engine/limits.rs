@@ -5,7 +5,7 @@ use std::time::Duration;
 use drop_core::Outcome;
 use drop_core::guard::Guard;
 use drop_core::memory::{Call, Delays, Fault};
-use drop_core::past::ScopeKey;
+use drop_core::past::{Bounds, ScopeKey};
 use drop_core::policy::Policies;
 use futures_executor::block_on;
 
@@ -140,4 +140,60 @@ fn an_act_that_did_nothing_is_forgotten() {
         world.handle(&policies, &alert);
     }
     assert_eq!(world.remembered(), 0);
+}
+
+/// What is asked of the memory of a world that holds so many acts and alerts.
+fn bounds(acts: usize, alerts: usize) -> Bounds {
+    let mut bounds = Bounds::default();
+    (bounds.acts, bounds.alerts) = (acts, alerts);
+    bounds
+}
+
+#[test]
+fn a_memory_without_room_stops_acts_and_says_so_until_there_is_room() {
+    let world = World::bounded(4, bounds(2, 10));
+    let policies = limited("scope: cluster, max: 9, per: 1m");
+    assert_eq!(label(&world, &policies, 0).0, "acted");
+    assert_eq!(label(&world, &policies, 1).0, "acted");
+    let alert = world.alert(&world.pods()[2]);
+    let full = world.handle(&policies, &alert).outcome;
+    let why = "2 acts are remembered, and there is no room for another";
+    assert_eq!(
+        full,
+        Outcome::Skipped {
+            guard: Guard::Memory,
+            why: why.to_owned(),
+            retryable: true
+        }
+    );
+    assert_eq!(world.touched(), 2);
+    world.confirm_after(Duration::from_secs(1));
+    world.cluster.advance(Duration::from_secs(290));
+    assert!(
+        world.handle(&policies, &alert).outcome.is_retryable(),
+        "they are kept as long as an alert may come"
+    );
+    world.cluster.advance(Duration::from_secs(80));
+    assert_eq!(label(&world, &policies, 2).0, "acted");
+}
+
+#[test]
+fn the_alert_handled_first_is_forgotten_first_and_nothing_more_is_done_for_it() {
+    let world = World::bounded(4, bounds(10, 2));
+    let policies = limited("scope: cluster, max: 9, per: 1m");
+    let alerts: Vec<_> = world.pods().iter().take(3).map(|pod| world.alert(pod)).collect();
+    for alert in &alerts {
+        assert_eq!(world.handle(&policies, alert).outcome.label(), "acted");
+    }
+    let again: Vec<_> = alerts
+        .iter()
+        .rev()
+        .map(|alert| world.handle(&policies, alert).outcome.label())
+        .collect();
+    assert_eq!(
+        again,
+        ["duplicate", "duplicate", "acted"],
+        "its act is remembered"
+    );
+    assert_eq!(world.touched(), 3);
 }

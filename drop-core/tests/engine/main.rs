@@ -6,6 +6,7 @@ mod budgets;
 mod endings;
 mod faults;
 mod identity;
+mod late;
 mod limits;
 mod outcomes;
 mod stalled;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use drop_core::Outcome;
 use drop_core::facts::{Facts, Known, Wants};
-use drop_core::guard::Guard;
+use drop_core::guard::{Guard, Verdict};
 use drop_core::memory::{Call, Fault};
 use drop_core::outcome::Ending;
 use drop_core::pod::{Owner, Pod};
 use drop_core::policy::Mode;
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
+use drop_core::record::Decided;
 use falco_event::Timestamp;
 
 use crate::world::{SHELL, World, policies};
@@ -90,8 +91,33 @@ fn observe_decides_the_same_and_touches_nothing() {
     assert_eq!(world.touched(), 0);
     let other = World::new();
     let enforced = other.handle(&policies(SHELL), &other.alert(&other.pod()));
-    let verdicts = |decided: &drop_core::record::Decided| decided.responses[0].judgement.verdicts.clone();
-    assert_eq!(verdicts(&observed), verdicts(&enforced));
+    let judged = |decided: &Decided| -> Vec<_> {
+        let verdicts = &decided.responses[0].judgement.verdicts;
+        let says = |verdict: &Verdict| (verdict.guard, verdict.passes());
+        verdicts.iter().map(says).collect()
+    };
+    assert_eq!(judged(&observed), judged(&enforced));
+}
+
+/// A pod that would be gone lives on: what its successors would have raised is never seen.
+#[test]
+fn a_limit_of_would_be_acts_says_that_it_is_a_lower_bound() {
+    let world = World::of(3);
+    let observing = SHELL.replace(
+        "mode: enforce",
+        "mode: observe\n  limits: [{ scope: cluster, max: 2, per: 1m }]",
+    );
+    let policies = policies(&observing);
+    for pod in world.pods() {
+        let decided = world.handle(&policies, &world.alert(&pod));
+        let verdicts = &decided.responses[0].judgement.verdicts;
+        let limit = verdicts.iter().find(|verdict| verdict.guard == Guard::Limit);
+        let said = limit.unwrap().says.to_string();
+        assert!(
+            said.contains("would-be acts, whose pods live on: a lower bound"),
+            "{said}"
+        );
+    }
 }
 
 #[test]
@@ -277,6 +303,7 @@ impl PodApi for Claims {
         let mut found = self.0.find(by).await?;
         for pod in &mut found.pods {
             pod.controller = Some(Owner {
+                api_version: "apps/v1".to_owned(),
                 kind: "StatefulSet".to_owned(),
                 name: "ledger".to_owned(),
                 uid: "forged".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::guard::Guard;
-use drop_core::memory::Cluster;
+use drop_core::memory::{Call, Cluster, Fault};
 use drop_core::past::{LocalMemory, Past};
 use drop_core::pod::Pod;
 use drop_core::policy::Policies;
@@ -23,7 +23,7 @@ use crate::world::{SHELL, World, policies};
 
 /// Where an engine can stall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     /// The pod was found.
     Found,
     /// The memory has taken so many steps.
@@ -89,10 +89,14 @@ impl Memory for Stalling {
         self.reach(At::Step(step));
         Ok(())
     }
+
+    fn scope(&self) -> &'static str {
+        "this test"
+    }
 }
 
 /// Nothing here waits, so one question is enough; it may be asked while another future is being asked.
-fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
         Poll::Pending => panic!("it waits"),
@@ -100,14 +104,14 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A world whose engine stalls.
-struct Stalled {
-    world: World,
+pub(crate) struct Stalled {
+    pub(crate) world: World,
     ports: Arc<Stalling>,
-    engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl Stalled {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         let ports = Arc::new(Stalling {
             cluster: world.cluster.clone(),
@@ -132,8 +136,18 @@ impl Stalled {
                 *told.lock().unwrap() = Some(now(engine.handle(&policies, &alert, None)));
             }
         };
-        self.ports.meanwhile.lock().unwrap().push((at, Box::new(happen)));
+        self.at(at, happen);
         answer
+    }
+
+    /// At that point this happens.
+    pub(crate) fn at(&self, at: At, happen: impl FnOnce() + Send + 'static) {
+        self.ports.meanwhile.lock().unwrap().push((at, Box::new(happen)));
+    }
+
+    /// How many steps the memory has taken.
+    pub(crate) fn steps(&self) -> u32 {
+        *self.ports.steps.lock().unwrap()
     }
 }
 
@@ -190,4 +204,32 @@ fn no_change_leaves_long_after_the_act_was_opened() {
     assert!(decided.outcome.is_retryable(), "{decided:?}");
     assert_eq!(decided.responses[0].tried.len(), 1);
     assert_eq!(stalled.world.touched(), 0);
+}
+
+/// It came in time, and takes so long that its alert is too old by now: what was done for it is not forgotten.
+#[test]
+fn an_act_is_remembered_as_long_as_a_delivery_that_came_in_time_may_take() {
+    let stalled = Stalled::new();
+    let spec = SHELL.replace("mode: enforce", "mode: enforce\n  limits: []");
+    let (policies, pods) = (policies(&spec), stalled.world.pods());
+    let alert = stalled.world.alert(&pods[0]);
+    stalled.world.cluster.fail_next(Call::Delete, Fault::AnswerLost);
+    assert!(
+        now(stalled.engine.handle(&policies, &alert, None))
+            .outcome
+            .is_retryable()
+    );
+    stalled.world.cluster.advance(Duration::from_secs(1));
+    assert_eq!(now(stalled.engine.confirm()), Ok(0));
+    stalled.world.cluster.advance(Duration::from_secs(290));
+    let (engine, world) = (stalled.engine.clone(), stalled.world.cluster.clone());
+    let other = stalled.world.alert(&stalled.world.pod());
+    let same = policies.clone();
+    stalled.at(At::Found, move || {
+        world.advance(Duration::from_secs(50));
+        // Another act, which forgets the acts that nobody needs any more.
+        let _ = now(engine.handle(&same, &other, None));
+    });
+    let decided = now(stalled.engine.handle(&policies, &alert, None));
+    assert_eq!(decided.outcome, Outcome::Acted { certain: false }, "{decided:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drop_core::Engine;
 use drop_core::memory::{Cluster, Records, Workload};
-use drop_core::past::LocalMemory;
+use drop_core::past::{Bounds, LocalMemory};
 use drop_core::pod::Pod;
 use drop_core::policy::{Policies, Source};
 use drop_core::ports::{Memory, PodApi};
@@ -52,6 +52,11 @@ pub(crate) fn name(name: &str) -> PodName {
 impl World {
     /// A Deployment `db` of `replicas` pods in `default`, a minute old.
     pub(crate) fn of(replicas: u32) -> Self {
+        Self::bounded(replicas, Bounds::default())
+    }
+
+    /// The same, with a memory that holds no more than this.
+    pub(crate) fn bounded(replicas: u32, bounds: Bounds) -> Self {
         let cluster = Cluster::new("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         cluster.add_namespace(&namespace("default"), &[]);
         cluster.add_workload(
@@ -61,7 +66,7 @@ impl World {
         );
         cluster.advance(Duration::from_secs(60));
         let records = Records::default();
-        let memory = Arc::new(LocalMemory::new(Arc::new(cluster.clone())));
+        let memory = Arc::new(LocalMemory::with_bounds(Arc::new(cluster.clone()), bounds));
         let api = Arc::new(cluster.clone());
         let engine = Engine::new(
             api,

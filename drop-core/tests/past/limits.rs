@@ -12,6 +12,7 @@ const SCOPES: [Scope; 5] = [
 
 fn owner(name: &str) -> Option<Owner> {
     Some(Owner {
+        api_version: "apps/v1".to_owned(),
         kind: "Deployment".to_owned(),
         name: name.to_owned(),
         uid: format!("uid-of-{name}"),
@@ -139,7 +140,7 @@ fn observed_acts_count_among_themselves() {
         .iter()
         .find(|verdict| !verdict.passes())
         .map(|verdict| &verdict.says);
-    let why = "cluster has had 1 pods in 60 s (of would-be acts, a lower bound)";
+    let why = "cluster has had 1 pods in 60 s (would-be acts, whose pods live on: a lower bound)";
     assert_eq!(says, Some(&Says::Stop(why.to_owned())));
 }
 
@@ -170,7 +171,15 @@ fn a_breach_disarms_its_own_scope_until_a_person_arms_it_again() {
     );
 
     let mode = |opened| match opened {
-        Opened::Open { mode, .. } => mode,
+        Opened::Open { mode, verdicts, .. } => {
+            let noted = verdicts.iter().any(|verdict| verdict.guard == Guard::Disarmed);
+            assert_eq!(
+                noted,
+                mode == Mode::Observe,
+                "the record says why it only observes"
+            );
+            mode
+        }
         Opened::Done(_) | Opened::Stopped(_) => panic!("{opened:?}"),
     };
     assert_eq!(mode(disarming(3, "db").open(&mut past, at(100))), Mode::Observe);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use drop_core::Outcome;
 use drop_core::guard::Guard;
 use drop_core::memory::{Call, Delays, Fault};
+use drop_core::past::Bounds;
 use drop_core::ports::ApiError;
 use drop_core::record::Record;
 
@@ -24,6 +25,7 @@ fn run(policies: usize) -> Run {
     Run::new(&Setting {
         delays: Delays::default(),
         policies,
+        bounds: Bounds::default(),
         clocks_ms: [0, 0],
         twice: true,
     })
@@ -41,12 +43,13 @@ fn alert(run: &mut Run, rule: &str, pod: &str, post_dated_ms: Option<i64>) -> us
         name: true,
         uid: false,
         container: None,
-        node: false,
+        host: None,
     };
     let sources = Sources {
         truth,
         other: truth,
         containers: [None, None],
+        nodes: &[],
     };
     let times = Times {
         now: run.cluster.now(),
@@ -214,6 +217,24 @@ fn of_two_alerts_one_says_that_it_acted() {
     assert_eq!(guard(&told), Some((Guard::ActInFlight, true)));
     assert!(finish(&mut run, first).is_retryable());
     assert_eq!(deliver(&mut run, one), MAYBE);
+    // The pod ends by what the first did: the other is told so, and does not claim it.
+    assert_eq!(guard(&deliver(&mut run, two)), Some((Guard::Terminating, false)));
+    everything_else_holds(run);
+}
+
+#[test]
+fn of_two_alerts_whose_requests_were_lost_none_says_that_the_other_acted() {
+    let mut run = run(PLAIN);
+    let (one, two) = (
+        alert(&mut run, "A", "lone", None),
+        alert(&mut run, "A", "lone", None),
+    );
+    for lost in [one, two] {
+        run.cluster.fail_next(Call::Delete, Fault::RequestLost);
+        assert!(deliver(&mut run, lost).is_retryable());
+    }
+    assert_eq!(deliver(&mut run, one), CERTAIN);
+    assert_eq!(guard(&deliver(&mut run, two)), Some((Guard::Terminating, false)));
     everything_else_holds(run);
 }
 

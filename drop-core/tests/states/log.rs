@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use drop_core::engine::ACT_WITHIN;
+use drop_core::facts::Facts;
 use drop_core::past::{ActId, ScopeKey};
 use drop_core::policy::Mode;
 use drop_core::ports::{Change, Mono, Target};
@@ -86,6 +87,14 @@ pub(crate) struct Written {
     pub(crate) there: bool,
 }
 
+/// The facts about a pod that a task was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) seq: u64,
+    pub(crate) task: TaskId,
+    pub(crate) facts: Facts,
+}
+
 /// The log.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
@@ -93,9 +102,14 @@ pub(crate) struct Log {
     pub(crate) current: TaskId,
     pub(crate) opened: Vec<Opened>,
     pub(crate) calls: Vec<Call>,
+    /// The cluster's revisions before and after each change that came in time.
+    pub(crate) sent: Vec<(u64, u64)>,
+    pub(crate) reads: Vec<Read>,
     pub(crate) written: Vec<Written>,
     /// Tasks that the memory did not answer once.
     pub(crate) lost: Vec<TaskId>,
+    /// The most acts that the memory held after a step.
+    pub(crate) most_acts: usize,
 }
 
 impl Log {
@@ -108,6 +122,12 @@ impl Log {
     pub(crate) fn last_act(&self) -> Option<ActId> {
         let own = |opened: &&Opened| opened.task == self.current;
         self.opened.iter().rev().find(own).map(|opened| opened.act)
+    }
+
+    /// What a task was told of its pod before this.
+    pub(crate) fn read(&self, task: TaskId, before: u64) -> Option<&Facts> {
+        let own = |read: &&Read| read.task == task && read.seq < before;
+        self.reads.iter().rev().find(own).map(|read| &read.facts)
     }
 
     pub(crate) fn opened(&self, act: ActId) -> Option<&Opened> {

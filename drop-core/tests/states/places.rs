@@ -37,6 +37,7 @@ pub(crate) fn cluster() -> Cluster {
 
 fn built() -> Cluster {
     let cluster = Cluster::new("2026-03-01T12:00:00.25Z".parse().unwrap());
+    cluster.add_node("node-2".parse().unwrap());
     cluster.add_namespace(&namespace("red"), &[("team", "red")]);
     cluster.add_namespace(&namespace("safe"), &[("guarded", "yes")]);
     for (space, kind, what, replicas) in WORKLOADS {

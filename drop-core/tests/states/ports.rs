@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use drop_core::facts::{Facts, Wants};
 use drop_core::memory::{Actor, Cluster, Happened};
-use drop_core::past::{ActId, LocalMemory, Past};
+use drop_core::past::{ActId, Bounds, LocalMemory, Past};
 use drop_core::pod::Pod;
 use drop_core::ports::{
     ApiError, ApplyError, By, Change, Clock, Found, Journal, Lost, Memory, Mono, PodApi, Presence, Target,
 };
 use drop_core::record::Record;
-use falco_event::Timestamp;
+use falco_event::{AlertId, Timestamp};
 
-use crate::log::{Call, Heard, Opened, Shared, Written};
+use crate::log::{Call, Heard, Opened, Read, Shared, Written};
 
 /// Gives way once.
 async fn give_way() {
@@ -46,6 +46,7 @@ impl PodApi for Api {
     async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
         give_way().await;
         let facts = self.cluster.facts(pod, wants).await;
+        self.told(&facts);
         give_way().await;
         facts
     }
@@ -82,6 +83,16 @@ fn timed_out(maybe_happened: bool) -> ApplyError {
 }
 
 impl Api {
+    fn told(&self, facts: &Facts) {
+        let mut log = self.log.lock();
+        let read = Read {
+            seq: log.next(),
+            task: log.current,
+            facts: facts.clone(),
+        };
+        log.reads.push(read);
+    }
+
     fn asked(&self, target: &Target, change: &Change) -> (Mono, usize) {
         let (mut log, at) = (self.log.lock(), self.cluster.mono());
         let call = Call {
@@ -118,6 +129,7 @@ impl Api {
         });
         let mut log = self.log.lock();
         let seq = log.next();
+        log.sent.push((revision, self.cluster.revision()));
         log.calls[call].terminating = before.is_some_and(|pod| pod.deletion.is_some());
         log.calls[call].changed = ours.then_some(seq);
         answer
@@ -156,9 +168,9 @@ pub(crate) struct Shaky {
 }
 
 impl Shaky {
-    pub(crate) fn new(cluster: &Cluster, log: &Shared, twice: bool) -> Self {
+    pub(crate) fn new(cluster: &Cluster, log: &Shared, bounds: Bounds, twice: bool) -> Self {
         Self {
-            inner: LocalMemory::new(std::sync::Arc::new(cluster.clone())),
+            inner: LocalMemory::with_bounds(std::sync::Arc::new(cluster.clone()), bounds),
             log: log.clone(),
             seen: Mutex::default(),
             losses: Mutex::default(),
@@ -182,6 +194,7 @@ impl Shaky {
     fn note(&self, past: &Past, disarmed: &[drop_core::past::ScopeKey], now: Mono) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = self.log.lock();
+        log.most_acts = log.most_acts.max(past.len());
         let new: Vec<_> = past.obligations().filter(|act| Some(act.id) > *seen).collect();
         for act in new {
             *seen = Some(act.id);
@@ -229,6 +242,14 @@ impl Memory for Shaky {
                 Err(Lost(format!("{loss:?} the step")))
             }
         }
+    }
+
+    fn scope(&self) -> &'static str {
+        "this case"
+    }
+
+    fn may_remember(&self, alert: AlertId) -> bool {
+        self.inner.may_remember(alert)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use drop_core::pod::Pod;
-use falco_event::{Alert, ContainerId, PodUid, Timestamp};
+use falco_event::{Alert, ContainerId, NodeName, PodUid, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::ports::jiff_ms;
@@ -15,7 +15,18 @@ pub(crate) struct Marks {
     pub(crate) uid: bool,
     /// Digits of the container's id.
     pub(crate) container: Option<usize>,
-    pub(crate) node: bool,
+    pub(crate) host: Option<Host>,
+}
+
+/// The host that an alert says it was raised on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// The pod's node.
+    Own,
+    /// Another node.
+    Other,
+    /// Falco was told another name than its node's.
+    Strange,
 }
 
 /// A lie.
@@ -48,6 +59,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) other: &'a Pod,
     /// The id of a container of each, which its status may not show yet.
     pub(crate) containers: [Option<ContainerId>; 2],
+    pub(crate) nodes: &'a [NodeName],
 }
 
 /// When an alert says that it happened, against when it did.
@@ -75,23 +87,35 @@ pub(crate) fn raise(
         .zip(id.as_ref())
         .map(|(digits, id): (usize, &ContainerId)| (owner, id.to_string().chars().take(digits).collect()));
     let fits = |pod: &&Pod| named.is_none_or(|named| named.uid == pod.uid);
+    let host = marks.host.and_then(|host| named_host(host, pods));
     // A UID says more than a container that nobody knows; a name says the least.
     let most = uid
         .or(container.as_ref().map(|(owner, _)| *owner))
         .or(named)
-        .filter(fits);
+        .filter(fits)
+        .filter(|pod| may_run_there(pod, host.as_ref(), pods.nodes));
     let said = times.now + jiff_ms(times.skew_ms + times.post_dated_ms.unwrap_or(0));
     Raised {
-        alert: alert(
-            rule,
-            said,
-            marks.node.then_some(pods.truth),
-            &fields(named, uid, container.as_ref()),
-        ),
+        alert: alert(rule, said, host.as_ref(), &fields(named, uid, container.as_ref())),
         received: times.now + jiff_ms(times.received_skew_ms),
         post_dated: times.post_dated_ms.is_some(),
         may_hit: most.map(|pod| pod.uid.clone()).into_iter().collect(),
     }
+}
+
+fn named_host(host: Host, pods: &Sources<'_>) -> Option<NodeName> {
+    let own = pods.truth.node.as_ref();
+    match host {
+        Host::Own => own.cloned(),
+        Host::Other => pods.nodes.iter().find(|node| Some(*node) != own).cloned(),
+        Host::Strange => "falco-x2x9k".parse().ok(),
+    }
+}
+
+/// A pod is on one node, and what another node's Falco sees is none of its.
+fn may_run_there(pod: &Pod, host: Option<&NodeName>, nodes: &[NodeName]) -> bool {
+    let elsewhere = |host: &NodeName| nodes.contains(host) && pod.node.as_ref() != Some(host);
+    !host.is_some_and(elsewhere)
 }
 
 fn fields(named: Option<&Pod>, uid: Option<&Pod>, container: Option<&(&Pod, String)>) -> Map<String, Value> {
@@ -109,13 +133,13 @@ fn fields(named: Option<&Pod>, uid: Option<&Pod>, container: Option<&(&Pod, Stri
     fields
 }
 
-fn alert(rule: &str, time: Timestamp, node: Option<&Pod>, fields: &Map<String, Value>) -> Alert {
+fn alert(rule: &str, time: Timestamp, host: Option<&NodeName>, fields: &Map<String, Value>) -> Alert {
     let mut alert = json!({
         "rule": rule, "priority": "Notice", "source": "syscall", "time": time.to_string(),
         "output": "x", "output_fields": fields,
     });
-    if let Some(node) = node.and_then(|pod| pod.node.as_ref()) {
-        alert["hostname"] = json!(node);
+    if let Some(host) = host {
+        alert["hostname"] = json!(host);
     }
     Alert::from_slice(alert.to_string().as_bytes()).unwrap()
 }

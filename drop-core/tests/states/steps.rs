@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use drop_core::memory::{Call, Delays, Fault, Stop};
+use drop_core::past::Bounds;
 use drop_core::pod::Phase;
 use drop_core::ports::ApiError;
 use proptest::prelude::*;
@@ -10,13 +11,15 @@ use proptest::sample::{Index, select};
 
 use crate::policies::POLICIES;
 use crate::ports::Loss;
-use crate::raise::{Forged, Marks};
+use crate::raise::{Forged, Host, Marks};
 
 /// What does not change during a case.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     pub(crate) delays: Delays,
     pub(crate) policies: usize,
+    /// What the memory holds at most.
+    pub(crate) bounds: Bounds,
     /// How far the wall clock of each engine is ahead of the cluster's.
     pub(crate) clocks_ms: [i64; 2],
     /// The memory runs each step twice, as compare and swap may.
@@ -93,14 +96,26 @@ pub(crate) struct Delivery {
 pub(crate) fn setting() -> impl Strategy<Value = Setting> {
     let policies = 0..POLICIES.len();
     let clock = || prop_oneof![2 => Just(0), 1 => -1_000..=1_000_i64];
-    (delays(), policies, [clock(), clock()], any::<bool>()).prop_map(
-        |(delays, policies, clocks_ms, twice)| Setting {
+    (delays(), policies, bounds(), [clock(), clock()], any::<bool>()).prop_map(
+        |(delays, policies, bounds, clocks_ms, twice)| Setting {
             delays,
             policies,
+            bounds,
             clocks_ms,
             twice,
         },
     )
+}
+
+/// Now and then a memory that is soon full.
+fn bounds() -> impl Strategy<Value = Bounds> {
+    prop::option::weighted(0.2, (1..6_usize, 1..4_usize)).prop_map(|small| {
+        let mut bounds = Bounds::default();
+        if let Some((acts, alerts)) = small {
+            (bounds.acts, bounds.alerts) = (acts, alerts);
+        }
+        bounds
+    })
 }
 
 fn delays() -> impl Strategy<Value = Delays> {
@@ -184,7 +199,7 @@ fn marks() -> impl Strategy<Value = Marks> {
         name,
         uid,
         container,
-        node: false,
+        host: None,
     };
     let which = prop_oneof![
         3 => Just(mark(true, false, None)),
@@ -195,7 +210,8 @@ fn marks() -> impl Strategy<Value = Marks> {
         1 => digits().prop_map(move |digits| mark(true, true, Some(digits))),
         1 => digits().prop_map(move |digits| mark(false, true, Some(digits))),
     ];
-    (which, any::<bool>()).prop_map(|(marks, node)| Marks { node, ..marks })
+    let host = prop_oneof![4 => Just(Host::Own), 1 => Just(Host::Other), 1 => Just(Host::Strange)];
+    (which, prop::option::of(host)).prop_map(|(marks, host)| Marks { host, ..marks })
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {

@@ -29,7 +29,9 @@ pub(super) async fn finish(fault: Option<Fault>, reply: Reply) -> Result<Answer,
             tokio::time::sleep(delay).await;
             answer(reply.status, None, text)
         }
-        Some(Fault::Answer { .. } | Fault::Hang | Fault::Close) | None => answer(reply.status, None, text),
+        Some(Fault::Answer { .. } | Fault::Hang | Fault::Close | Fault::Expired) | None => {
+            answer(reply.status, None, text)
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Fault {
     },
     /// No answer ever, and nothing is done.
     Hang,
-    /// The request is carried out, and no answer ever comes.
+    /// The request is carried out, and no answer ever comes; a watch begins, and says nothing.
     HangAfter,
     /// The connection is closed without an answer, and nothing is done.
     Close,
@@ -50,6 +50,8 @@ pub enum Fault {
     BrokenJson,
     /// The right answer, this much later.
     Slow(Duration),
+    /// A watch that begins, and then says that its place is too old.
+    Expired,
 }
 
 impl Fault {

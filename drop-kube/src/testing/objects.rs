@@ -29,9 +29,15 @@ pub(super) fn list(cluster: &Cluster, route: &Route) -> Reply {
             "the fake API server knows only selectors like `a=b,c=d`",
         );
     };
+    let fields = route.parameter("fieldSelector");
+    let node = fields.strip_prefix("spec.nodeName=").map(|node| json!(node));
+    let on_it = |object: &Value| {
+        node.as_ref()
+            .is_none_or(|node| object.pointer("/spec/nodeName") == Some(node))
+    };
     let selected: Vec<Value> = all(cluster, route)
         .into_iter()
-        .filter(|object| has(object, &wanted))
+        .filter(|object| has(object, &wanted) && on_it(object))
         .collect();
     let from = route.parameter("continue").parse::<usize>().unwrap_or(0);
     let limit = route
@@ -198,7 +204,7 @@ fn controller(controller: &Controller) -> Value {
 }
 
 fn owners(owner: Option<&Owner>) -> Vec<Value> {
-    let reference = |owner: &Owner| json!({ "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true });
+    let reference = |owner: &Owner| json!({ "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true });
     owner.map(reference).into_iter().collect()
 }
 

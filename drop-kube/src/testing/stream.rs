@@ -27,7 +27,13 @@ struct Watching {
     ended: watch::Receiver<u64>,
     ready: VecDeque<Bytes>,
     broken: bool,
+    silent: bool,
 }
+
+/// What a watch says whose place is too old, once it has begun.
+const EXPIRED: &[u8] =
+    b"{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\
+    \"status\":\"Failure\",\"message\":\"too old resource version\",\"reason\":\"Expired\",\"code\":410}}\n";
 
 /// The answer to a watch. `HalfBody` breaks it off within its first line, `BrokenJson` makes that line no JSON.
 pub(super) fn changes(
@@ -41,6 +47,7 @@ pub(super) fn changes(
     let first: Option<&'static [u8]> = match fault {
         Some(Fault::HalfBody) => Some(b"{\"type\":\"ADDED\",\"obj"),
         Some(Fault::BrokenJson) => Some(b"{\"type\":\"ADDED\",\"obj\n"),
+        Some(Fault::Expired) => Some(EXPIRED),
         _ => None,
     };
     let ready = first.map(Bytes::from_static).into_iter().collect();
@@ -51,6 +58,7 @@ pub(super) fn changes(
         ended,
         ready,
         broken,
+        silent: fault == Some(&Fault::HangAfter),
     };
     let body = StreamBody::new(futures_util::stream::unfold(
         watching,
@@ -74,7 +82,7 @@ impl Watching {
             }
             tokio::select! {
                 _ = self.ended.changed() => return None,
-                () = tokio::time::sleep(EACH) => self.look(),
+                () = tokio::time::sleep(EACH), if !self.silent => self.look(),
             }
         }
     }

@@ -4,68 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drop_core::Engine;
-use drop_core::memory::{Records, Workload};
+use drop_core::memory::Workload;
 use drop_core::outcome::Ending;
-use drop_core::past::LocalMemory;
-use drop_core::pod::{Phase, Pod};
-use drop_core::policy::{Policies, Source};
-use drop_core::ports::{Clock, Journal, Mono};
+use drop_core::ports::Journal;
 use drop_core::record::Record;
 use drop_core::testing::Fixture;
 use drop_kube::{Events, Settings};
-use falco_event::{Alert, Namespace, Timestamp};
+use falco_event::Namespace;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::fixture::Real;
+use crate::scene::{alert, engine, policies, running};
 
-const POLICY: &str = r#"
-apiVersion: falco-drop.dev/v1alpha1
-kind: DropPolicy
-metadata: { name: shells }
-spec:
-  mode: enforce
-  responses:
-    - name: shell
-      when: alert.rule = "Terminal shell in container"
-      do: [delete: { gracePeriodSeconds: 3 }]
-"#;
-
-pub(crate) struct Now(pub(crate) Instant);
-
-impl Clock for Now {
-    fn wall(&self) -> Timestamp {
-        Timestamp::now()
-    }
-
-    fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.0.elapsed().as_nanos()).unwrap())
-    }
-}
-
-pub(crate) fn alert(pod: &Pod) -> Alert {
-    let alert = json!({
-        "rule": "Terminal shell in container", "priority": "Notice", "source": "syscall",
-        "time": Timestamp::now().to_string(), "output": "a shell\nwith a line of its own",
-        "output_fields": { "container.id": pod.containers[0].id, "k8s.ns.name": pod.namespace, "k8s.pod.name": pod.name },
-    });
-    Alert::from_slice(alert.to_string().as_bytes()).unwrap()
-}
-
-async fn running(real: &Real, namespace: &Namespace, but: Option<&Pod>) -> Pod {
-    for _ in 0..1_200 {
-        let pods = Fixture::pods(real, namespace).await;
-        let other = |pod: &Pod| but.is_none_or(|but| but.uid != pod.uid) && pod.phase == Phase::Running;
-        if let Some(pod) = pods
-            .into_iter()
-            .find(|pod| other(pod) && !pod.containers.is_empty())
-        {
-            return pod;
-        }
-        real.wait().await;
-    }
-    panic!("no pod runs")
-}
+/// The action of these tests.
+const DELETE: &str = "delete: { gracePeriodSeconds: 3 }";
 
 /// The whole of it: found by the index, deleted by UID, replaced by its controller, confirmed gone when the watch sees
 /// it, and told on the pod and its Deployment.
@@ -77,29 +30,6 @@ async fn an_alert_drops_its_pod_and_tells_it() {
     let end = tokio::spawn(async move { drop_one(&running).await }).await;
     real.remove_all().await;
     end.unwrap();
-}
-
-/// What the engine is given in these tests.
-fn engine(real: &Real) -> (Engine, Records) {
-    let (clock, records) = (Arc::new(Now(Instant::now())), Records::default());
-    let memory = Arc::new(LocalMemory::new(clock.clone()));
-    (
-        Engine::new(
-            Arc::new(real.pods.clone()),
-            memory,
-            Arc::new(records.clone()),
-            clock,
-        ),
-        records,
-    )
-}
-
-fn policies() -> Policies {
-    Policies::parse(&[Source {
-        name: "p.yaml",
-        text: POLICY,
-    }])
-    .unwrap()
 }
 
 /// Asks the engine each time that the watch sees a pod go. Returns how often.
@@ -125,9 +55,9 @@ async fn drop_one(real: &Real) {
     ))
     .await;
     let old = running(real, &namespace, None).await;
-    let (engine, records) = engine(real);
+    let (engine, records) = engine(real.pods.clone());
     let mut changes = real.index.as_ref().unwrap().changes();
-    let decided = engine.handle(&policies(), &alert(&old), None).await;
+    let decided = engine.handle(&policies("", DELETE), &alert(&old), None).await;
     assert_eq!(decided.outcome.label(), "acted", "{}", decided.outcome);
     confirm(&engine, &mut changes).await;
     assert_eq!(
@@ -147,7 +77,7 @@ async fn a_pod_that_ignores_sigterm_is_confirmed_after_its_grace() {
     let real = Real::connect("sigterm").await;
     let namespace = real.namespace(&[]).await;
     // Only its own namespace is watched, so that nothing else wakes it.
-    settings.namespaces = vec![namespace.clone()];
+    settings.reach.namespaces = Some([namespace.clone()].into());
     let real = Arc::new(real.with_index(settings).await);
     let running = Arc::clone(&real);
     let end = tokio::spawn(async move { outlive_sigterm(&running, &namespace).await }).await;
@@ -159,10 +89,10 @@ async fn outlive_sigterm(real: &Real, namespace: &Namespace) {
     real.create(Workload::pod(namespace.clone(), "stubborn".parse().unwrap()).ignores_sigterm())
         .await;
     let pod = running(real, namespace, None).await;
-    let (engine, records) = engine(real);
+    let (engine, records) = engine(real.pods.clone());
     let mut changes = real.index.as_ref().unwrap().changes();
     let began = Instant::now();
-    let decided = engine.handle(&policies(), &alert(&pod), None).await;
+    let decided = engine.handle(&policies("", DELETE), &alert(&pod), None).await;
     assert_eq!(decided.outcome.label(), "acted", "{}", decided.outcome);
     assert_eq!(engine.confirm().await, Ok(1), "it is still there");
     assert_eq!(

@@ -33,7 +33,12 @@ pub(crate) struct Real {
 impl Real {
     /// The cluster that `FALCO_DROP_TEST_KUBECONFIG` names.
     pub(crate) async fn connect(stem: &str) -> Self {
-        let client = connect(&kubeconfig()).await.unwrap();
+        Self::at(&kubeconfig(), stem).await
+    }
+
+    /// The cluster of this kubeconfig.
+    pub(crate) async fn at(to: &Connect, stem: &str) -> Self {
+        let client = connect(to).await.unwrap();
         Self {
             pods: KubePods::new(client.clone(), Settings::default()),
             client,

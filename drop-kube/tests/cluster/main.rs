@@ -14,6 +14,8 @@ mod conformance;
 mod engine;
 mod fixture;
 mod manifest;
+mod pods;
 mod proxy;
 mod rights;
+mod scene;
 mod storm;

@@ -2,12 +2,44 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use kube::Config;
+use kube::{Client, Config};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+
+use crate::fixture::{Real, kubeconfig};
+use crate::storm::survives;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn a_storm_survives_an_api_server_that_freezes_and_goes() {
+    let real = Arc::new(Real::connect("storm").await);
+    let running = Arc::clone(&real);
+    let end = tokio::spawn(async move { storm(&running).await }).await;
+    real.remove_all().await;
+    end.unwrap();
+}
+
+async fn storm(real: &Real) {
+    let read = kube::config::Kubeconfig::read_from(kubeconfig().kubeconfig.unwrap()).unwrap();
+    let config = Config::from_custom_kubeconfig(read, &Default::default())
+        .await
+        .unwrap();
+    let proxy = Proxy::start(&config).await;
+    let client = || Client::try_from(proxy.through(config.clone())).unwrap();
+    let weather = async {
+        for way in [Way::Frozen, Way::Open, Way::Cut, Way::Open, Way::Frozen] {
+            proxy.set(way);
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        proxy.set(Way::Open);
+    };
+    survives(real, [client(), client()], weather).await;
+}
 
 /// What the way to the API server is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

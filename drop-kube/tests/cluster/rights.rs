@@ -93,7 +93,7 @@ async fn with_printed_rights(real: &Real) {
     let needed = rights(&policies(&namespace), USES);
     apply(real, &rbac(&needed, &account)).await;
     let mut settings = Settings::default();
-    settings.namespaces = vec![namespace.clone()];
+    settings.reach.namespaces = Some([namespace.clone()].into());
     let pods = KubePods::new(client_as(real, &account, false).await, settings.clone());
     until_missing(&pods, &needed, &[]).await;
 

@@ -10,9 +10,6 @@ const DELETE: Change = Change::Delete {
     grace_period_seconds: 1,
 };
 
-/// A deadline that a hanging server runs into soon.
-const SOON: Duration = Duration::from_millis(150);
-
 fn impatient() -> Settings {
     let mut settings = Settings::default();
     settings.try_within = Duration::from_millis(40);
@@ -22,60 +19,6 @@ fn impatient() -> Settings {
 fn by_name(house: &House) -> By {
     let pod = house.pod();
     By::Name(pod.namespace, pod.name)
-}
-
-#[tokio::test]
-async fn what_may_pass_is_tried_three_times_and_what_will_not_once() {
-    for (code, tries) in [
-        (400, 1),
-        (401, 1),
-        (403, 1),
-        (409, 1),
-        (422, 1),
-        (429, 3),
-        (500, 3),
-        (502, 3),
-        (503, 3),
-        (504, 3),
-    ] {
-        let house = House::new().await;
-        house.server.fail(Verb::Delete, Fault::status(code));
-        let error = house
-            .pods
-            .apply(&house.target(), &DELETE, WITHIN)
-            .await
-            .unwrap_err();
-        assert_eq!(house.server.requests().len(), tries, "{code}");
-        assert_eq!(error.maybe_happened, code >= 500, "{code}: {error}");
-        assert!(
-            error
-                .why
-                .to_string()
-                .contains(&format!("answered {code}: the fake API server was told to fail")),
-            "{error}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_second_try_can_succeed() {
-    for fault in [
-        Fault::status(429),
-        Fault::status(503),
-        Fault::proxy(502),
-        Fault::Close,
-        Fault::HalfBody,
-        Fault::BrokenJson,
-    ] {
-        let house = House::new().await;
-        house.server.fail_next(Verb::Get, fault.clone());
-        assert_eq!(
-            house.pods.find(&by_name(&house)).await,
-            read(vec![house.pod()]),
-            "{fault:?}"
-        );
-        assert_eq!(house.server.requests().len(), 2, "{fault:?}");
-    }
 }
 
 /// The first try deleted the pod and nobody heard; the second finds it gone. Who asked must not think that it was
@@ -88,24 +31,6 @@ async fn a_lost_answer_is_remembered_over_the_tries() {
     let error = house.pods.apply(&target, &DELETE, WITHIN).await.unwrap_err();
     assert_eq!((error.why, error.maybe_happened), (ApiError::NotFound, true));
     assert_eq!(house.cluster.touched(), [target]);
-}
-
-#[tokio::test]
-async fn a_server_that_hangs_is_left_at_the_deadline() {
-    for fault in [Fault::Hang, Fault::HangAfter] {
-        let house = House::with(impatient()).await;
-        house.server.fail(Verb::Delete, fault.clone());
-        let (target, began) = (house.target(), Instant::now());
-        let error = house.pods.apply(&target, &DELETE, SOON).await.unwrap_err();
-        assert!(
-            began.elapsed() < SOON + Duration::from_millis(250),
-            "{fault:?}: {:?}",
-            began.elapsed()
-        );
-        assert!(error.maybe_happened, "{fault:?}");
-        let tries = house.server.requests().len();
-        assert!((1..=3).contains(&tries), "{fault:?}: {tries}");
-    }
 }
 
 #[tokio::test]

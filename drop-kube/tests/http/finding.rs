@@ -1,10 +1,11 @@
 use drop_core::memory::Workload;
-use drop_core::ports::{ApiError, By, PodApi};
+use drop_core::pod::Pod;
+use drop_core::ports::{ApiError, By, Found, PodApi, Way};
 use drop_kube::Settings;
 use drop_kube::testing::{Fault, Verb};
 use falco_event::ContainerId;
 
-use crate::{House, listed, read, shop};
+use crate::{Answer, House, listed, read, shop};
 
 #[tokio::test]
 async fn a_name_is_one_get_and_gives_the_whole_pod() {
@@ -112,7 +113,7 @@ async fn the_instance_before_the_last_restart_still_finds_its_pod() {
 #[tokio::test]
 async fn where_namespaces_are_named_nothing_else_is_listed() {
     let mut settings = Settings::default();
-    settings.namespaces = vec![shop(), "bank".parse().unwrap()];
+    settings.reach.namespaces = Some([shop(), "bank".parse().unwrap()].into());
     let house = House::with(settings).await;
     house.cluster.add_workload(Workload::deployment(
         "other".parse().unwrap(),
@@ -126,8 +127,8 @@ async fn where_namespaces_are_named_nothing_else_is_listed() {
         .unwrap();
     assert_eq!(house.pods.find(&By::Uid(elsewhere.uid)).await, listed(vec![]));
     let lists = [
-        "GET /api/v1/namespaces/shop/pods?limit=500",
         "GET /api/v1/namespaces/bank/pods?limit=500",
+        "GET /api/v1/namespaces/shop/pods?limit=500",
     ];
     assert_eq!(house.asked(), lists);
 }
@@ -148,6 +149,57 @@ async fn a_storm_of_questions_makes_two_lists() {
     let answers = futures_util::future::join_all(questions).await;
     assert!(answers.iter().all(|found| *found == listed(vec![pod.clone()])));
     assert!(house.asked().len() <= 2, "{:?}", house.asked());
+}
+
+fn on(pod: &Pod, node: &str) -> By {
+    By::Container {
+        id: pod.containers[0].id.clone(),
+        on: Some(node.parse().unwrap()),
+    }
+}
+
+fn listed_on_node(pods: Vec<Pod>) -> Answer {
+    let way = Way::NodeList;
+    Ok(Found { pods, way })
+}
+
+#[tokio::test]
+async fn where_the_node_is_known_its_pods_are_listed_and_no_others() {
+    let house = House::new().await;
+    let pod = house.pod();
+    let node = pod.node.clone().unwrap();
+    assert_eq!(
+        house.pods.find(&on(&pod, node.as_str())).await,
+        listed_on_node(vec![pod])
+    );
+    let list = format!("GET /api/v1/pods?fieldSelector=spec.nodeName%3D{node}&limit=500");
+    assert_eq!(house.asked(), [list]);
+}
+
+/// Falco's host may be the name of its own pod.
+#[tokio::test]
+async fn a_node_that_is_none_or_another_one_hides_no_pod() {
+    let house = House::new().await;
+    let pod = house.pod();
+    assert_eq!(house.pods.find(&on(&pod, "falco-x2x9k")).await, listed(vec![pod]));
+    assert_eq!(house.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_storm_about_many_nodes_makes_one_list_at_a_time() {
+    let house = House::new().await;
+    let pods = house.cluster.pods();
+    let questions = (0..100).map(|n| {
+        let by = on(&pods[n % 2], &format!("node-{}", n % 50));
+        let pods = house.pods.clone();
+        async move { pods.find(&by).await }
+    });
+    let answers = futures_util::future::join_all(questions).await;
+    for (n, found) in answers.into_iter().enumerate() {
+        assert_eq!(found.unwrap().pods, [pods[n % 2].clone()]);
+    }
+    assert!(house.asked().len() <= 3, "{:?}", house.asked());
+    assert_eq!(house.server.most_in_flight(), 1);
 }
 
 #[tokio::test]

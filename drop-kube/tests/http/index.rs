@@ -1,13 +1,16 @@
 //! The index, kept by a watch over HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
-use drop_core::ports::{ApiError, By, Change, PodApi, Target};
+use drop_core::pod::Pod;
+use drop_core::ports::{ApiError, By, Change, PodApi, Presence, Target};
 use drop_kube::testing::{Fault, Verb};
-use drop_kube::{Index, KubePods, Settings};
+use drop_kube::{Index, KubePods, Reach, Settings};
+use falco_event::Timestamp;
 
 use crate::{House, WITHIN, indexed, listed, read, shop};
 
@@ -243,7 +246,12 @@ async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
         Some(Fault::HalfBody),
         Some(Fault::BrokenJson),
         Some(Fault::status(410)),
+        Some(Fault::Expired),
         Some(Fault::status(503)),
+        Some(Fault::proxy(502)),
+        Some(Fault::Close),
+        Some(Fault::CloseAfter),
+        Some(Fault::Slow(Duration::from_millis(2))),
     ] {
         let watched = Watched::warm(Settings::default()).await;
         if let Some(fault) = fault.clone() {
@@ -264,6 +272,47 @@ async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
     }
 }
 
+/// A connection that is dead without a sign.
+#[tokio::test]
+async fn a_watch_that_says_nothing_is_taken_up_again_and_nothing_is_lost() {
+    let mut settings = Settings::default();
+    settings.silent = Duration::from_millis(20);
+    let house = House::new().await;
+    house.server.fail_next(Verb::Watch, Fault::HangAfter);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    let gone = watched.house.pod();
+    watched
+        .house
+        .cluster
+        .delete(&gone.namespace, &gone.name, Some(&gone.uid), Some(0))
+        .unwrap();
+    watched.until_found(&By::Uid(gone.uid), 0).await;
+    assert_eq!(watched.index.len(), 2);
+}
+
+/// What comes while its pods are listed anew is not known to be absent.
+#[tokio::test]
+async fn an_index_that_has_lost_its_place_is_cold_until_it_has_listed_again() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail_next(Verb::Watch, Fault::Expired);
+    watched.house.server.fail_next(Verb::List, Fault::Hang);
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    let new = Workload::pod(shop(), "new".parse().unwrap());
+    watched.house.cluster.add_workload(new);
+    let new = watched
+        .house
+        .cluster
+        .pod(&shop(), &"new".parse().unwrap())
+        .unwrap();
+    let cold = "the index is cold: the pods have to be listed again";
+    assert_eq!(
+        watched.pods.find(&container_of(&new)).await,
+        Err(ApiError::Unavailable(cold.into()))
+    );
+}
+
 #[tokio::test]
 async fn a_watch_that_cannot_be_taken_up_makes_the_index_cold() {
     let watched = Watched::warm(Settings::default()).await;
@@ -282,7 +331,7 @@ async fn a_watch_that_cannot_be_taken_up_makes_the_index_cold() {
 #[tokio::test]
 async fn only_the_namespaces_that_are_named_are_watched() {
     let mut settings = Settings::default();
-    settings.namespaces = vec![shop(), "bank".parse().unwrap()];
+    settings.reach.namespaces = Some([shop(), "bank".parse().unwrap()].into());
     let watched = Watched::warm(settings).await;
     watched.house.cluster.add_workload(Workload::deployment(
         "other".parse().unwrap(),
@@ -316,7 +365,7 @@ async fn only_the_namespaces_that_are_named_are_watched() {
 #[tokio::test]
 async fn annotations_that_nobody_asked_for_are_not_kept() {
     let mut settings = Settings::default();
-    settings.annotations = Some(["kept".to_owned()].into());
+    settings.reach.annotations = Some(["kept".to_owned()].into());
     let house = House::new().await;
     let noted = Workload::pod(shop(), "noted".parse().unwrap())
         .annotation("kept", "yes")
@@ -334,6 +383,148 @@ async fn annotations_that_nobody_asked_for_are_not_kept() {
     assert_eq!(
         found[0].annotations,
         [("kept".to_owned(), "yes".to_owned())].into()
+    );
+}
+
+fn reach(namespaces: &[&str], annotations: &[&str]) -> Reach {
+    Reach {
+        namespaces: Some(namespaces.iter().map(|name| name.parse().unwrap()).collect()),
+        annotations: Some(annotations.iter().map(|&key| key.to_owned()).collect()),
+    }
+}
+
+/// An index that watches nothing yet, a pod of `shop` and one of `bank`.
+async fn watching_nothing() -> (Watched, Pod, Pod) {
+    let mut settings = Settings::default();
+    settings.reach = reach(&[], &[]);
+    let house = House::new().await;
+    let bank = Workload::deployment("bank".parse().unwrap(), "pay".parse().unwrap());
+    house.cluster.add_workload(bank);
+    let mut pods = house.cluster.pods();
+    let (pay, web) = (pods.remove(0), pods.remove(0));
+    (Watched::over(house, &settings), web, pay)
+}
+
+fn container_of(pod: &Pod) -> By {
+    By::container(pod.containers[0].id.clone())
+}
+
+/// What was not looked for is not told as absent, from the moment that it is asked for.
+#[tokio::test]
+async fn a_namespace_that_is_reached_later_is_cold_until_it_has_been_listed_and_the_others_stay_warm() {
+    let (watched, web, pay) = watching_nothing().await;
+    let first = watched.index.reach(reach(&["shop"], &[]));
+    watched.index.warm().await;
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, indexed(vec![]));
+
+    watched.house.server.fail(Verb::List, Fault::Hang);
+    let second = watched.index.reach(reach(&["bank"], &[]));
+    let cold = "the index is cold: the first list of pods is not there yet";
+    assert_eq!(
+        watched.pods.find(&container_of(&pay)).await,
+        Err(ApiError::Unavailable(cold.into()))
+    );
+    let name = By::Name(pay.namespace.clone(), pay.name.clone());
+    assert_eq!(watched.pods.find(&name).await, read(vec![pay.clone()]));
+    assert_eq!(watched.pods.find(&container_of(&web)).await, indexed(vec![web]));
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn what_is_not_held_any_more_is_not_watched_any_more() {
+    let (watched, _, pay) = watching_nothing().await;
+    let first = watched.index.reach(reach(&["shop", "bank"], &[]));
+    let second = watched.index.reach(reach(&["bank"], &[]));
+    watched.index.warm().await;
+    until(async || watched.house.server.watches() == 2).await;
+    drop(first);
+    until(async || watched.house.server.watches() == 1).await;
+    assert_eq!(watched.index.len(), 1);
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, indexed(vec![pay]));
+    drop(second);
+    until(async || watched.house.server.watches() == 0).await;
+    assert!(watched.index.is_empty());
+}
+
+#[tokio::test]
+async fn a_pod_that_two_watches_have_is_found_once() {
+    let (watched, _, pay) = watching_nothing().await;
+    let everywhere = Reach {
+        namespaces: None,
+        ..reach(&[], &[])
+    };
+    let _holds = (
+        watched.index.reach(everywhere),
+        watched.index.reach(reach(&["bank"], &[])),
+    );
+    watched.index.warm().await;
+    assert_eq!(watched.index.len(), 4);
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, indexed(vec![pay]));
+}
+
+/// The pods that are there were put in without it.
+#[tokio::test]
+async fn an_annotation_that_is_asked_for_later_is_not_told_as_absent() {
+    let (watched, ..) = watching_nothing().await;
+    let noted = Workload::pod(shop(), "noted".parse().unwrap()).annotation("team", "web");
+    watched.house.cluster.add_workload(noted);
+    let _first = watched.index.reach(reach(&["shop"], &[]));
+    watched.index.warm().await;
+    let pods = watched.house.cluster.pods();
+    let noted = pods.iter().find(|pod| pod.name.as_str() == "noted").unwrap();
+    let annotations = async || {
+        let found = watched.pods.find(&container_of(noted)).await?;
+        Ok(found.pods[0].annotations.clone())
+    };
+    assert_eq!(annotations().await, Ok(BTreeMap::new()));
+    let _second = watched.index.reach(reach(&["shop"], &["team"]));
+    let cold = "the index is cold: other annotations are asked for";
+    assert_eq!(annotations().await, Err(ApiError::Unavailable(cold.into())));
+    watched.index.warm().await;
+    let team = [("team".to_owned(), "web".to_owned())].into();
+    assert_eq!(annotations().await, Ok(team));
+}
+
+#[tokio::test]
+async fn a_pod_that_is_too_large_for_the_index_is_found_by_it_and_read() {
+    let watched = Watched::over(House::new().await, &Settings::default());
+    let large = Workload::pod(shop(), "large".parse().unwrap()).annotation("note", &"x".repeat(2_000));
+    watched.house.cluster.add_workload(large);
+    watched.index.warm().await;
+    let large = watched
+        .house
+        .cluster
+        .pod(&shop(), &"large".parse().unwrap())
+        .unwrap();
+    assert_eq!(watched.pods.find(&container_of(&large)).await, read(vec![large]));
+    assert_eq!(watched.asked(), ["GET /api/v1/namespaces/shop/pods/large"]);
+}
+
+/// One of two namespaces must not be watched: only there pods are listed.
+#[tokio::test]
+async fn where_it_must_not_watch_pods_are_listed_and_nowhere_else() {
+    let (watched, web, pay) = watching_nothing().await;
+    watched.house.server.fail_next(Verb::List, Fault::status(403));
+    let _first = watched.index.reach(reach(&["bank"], &[]));
+    until(async || {
+        watched
+            .index
+            .cold()
+            .is_some_and(|why| why.starts_with("forbidden: "))
+    })
+    .await;
+    let _second = watched.index.reach(reach(&["shop"], &[]));
+    until(async || watched.pods.find(&container_of(&web)).await == indexed(vec![web.clone()])).await;
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, listed(vec![pay]));
+    let lists = watched
+        .house
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.ends_with("/pods?limit=500"));
+    assert!(
+        lists.clone().all(|asked| asked.contains("/bank/")) && lists.count() > 0,
+        "{:?}",
+        watched.house.asked()
     );
 }
 
@@ -364,6 +555,53 @@ async fn siblings_are_counted_by_the_index() {
     );
 }
 
+/// That a pod is on its way out, and that it went, is told by the watch; how an act ended costs no request.
+#[tokio::test]
+async fn how_a_pod_ends_is_told_by_the_watch() {
+    let settings = Settings::default();
+    let house = House::at(Timestamp::now(), settings.clone()).await;
+    let stubborn = Workload::pod(shop(), "stubborn".parse().unwrap()).ignores_sigterm();
+    house.cluster.add_workload(stubborn);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    let name = "stubborn".parse().unwrap();
+    let target = Target::of(&watched.house.cluster.pod(&shop(), &name).unwrap());
+    let delete = Change::Delete {
+        grace_period_seconds: 60,
+    };
+    watched.pods.apply(&target, &delete, WITHIN).await.unwrap();
+    // Before the watch has told, it is asked for.
+    until(async || {
+        let asked = watched.asked().len();
+        let presence = watched.pods.presence(&target).await;
+        presence == Ok(Presence::Terminating) && watched.asked().len() == asked
+    })
+    .await;
+    let asked = watched.asked().len();
+    let mut changes = watched.index.changes();
+    watched.house.cluster.advance(Duration::from_secs(61));
+    changes.changed().await.unwrap();
+    assert_eq!(watched.pods.presence(&target).await, Ok(Presence::Gone));
+    assert_eq!(watched.asked().len(), asked, "{:?}", watched.asked());
+}
+
+/// A watch that is behind for longer than the pod had.
+#[tokio::test]
+async fn a_pod_that_is_later_than_it_had_to_be_is_asked_for() {
+    let watched = Watched::warm(Settings::default()).await;
+    let target = watched.house.target();
+    watched.house.cluster.set_delays(drop_core::memory::Delays {
+        stop: drop_core::memory::Stop::IgnoresSigterm,
+        ..Default::default()
+    });
+    let delete = Change::Delete {
+        grace_period_seconds: 60,
+    };
+    watched.pods.apply(&target, &delete, WITHIN).await.unwrap();
+    assert_eq!(watched.pods.presence(&target).await, Ok(Presence::Terminating));
+    assert_eq!(watched.asked().len(), 2, "{:?}", watched.asked());
+}
+
 #[tokio::test]
 async fn the_index_ends_with_its_task() {
     let watched = Watched::warm(Settings::default()).await;
@@ -388,7 +626,7 @@ async fn a_host_is_a_node_where_a_pod_stands_on_it() {
     assert_eq!(is_node("node-1").await, Known::Is(true));
     assert_eq!(is_node("falco-x2x9k").await, Known::Is(false));
     assert_eq!(watched.asked(), Vec::<String>::new());
-    watched.house.server.fail(Verb::Watch, Fault::Hang);
+    watched.house.server.fail(Verb::Watch, Fault::status(503));
     watched.house.server.fail(Verb::List, Fault::status(503));
     watched.house.server.end_watches();
     until(async || watched.index.cold().is_some()).await;

@@ -15,6 +15,7 @@ mod facts;
 mod faults;
 mod finding;
 mod index;
+mod matrix;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use drop_core::pod::Pod;
 use drop_core::ports::{ApiError, Found, Target, Way};
 use drop_kube::testing::{ApiServer, Received};
 use drop_kube::{KubePods, Settings};
-use falco_event::Namespace;
+use falco_event::{Namespace, Timestamp};
 
 /// Long enough for every try on loopback.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -57,9 +58,13 @@ impl House {
         Self::with(Settings::default()).await
     }
 
-    async fn with(mut settings: Settings) -> Self {
+    async fn with(settings: Settings) -> Self {
+        Self::at("2026-03-01T12:00:00Z".parse().unwrap(), settings).await
+    }
+
+    async fn at(time: Timestamp, mut settings: Settings) -> Self {
         settings.pause = Duration::from_millis(1);
-        let cluster = Cluster::new("2026-03-01T12:00:00Z".parse().unwrap());
+        let cluster = Cluster::new(time);
         cluster.add_namespace(&shop(), &[("tier", "front")]);
         cluster.add_workload(Workload::deployment(shop(), "web".parse().unwrap()).replicas(2));
         let server = ApiServer::start(cluster.clone()).await.unwrap();

@@ -57,6 +57,21 @@ impl Lab {
         }
     }
 
+    /// Sends a request with all rights, and gives the object of its answer.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &Value) -> Value {
+        let kind = if method == "PATCH" {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", kind)
+            .body(body.to_string().into_bytes());
+        self.client.request(request.unwrap()).await.unwrap()
+    }
+
     fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }

@@ -7,6 +7,7 @@
 
 mod kubernetes;
 mod programs;
+mod rights;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -109,6 +110,16 @@ fn alert(pod: &k8s_openapi::api::core::v1::Pod) -> String {
         },
     })
     .to_string()
+}
+
+/// What is answered to a GET, head and body.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Posts the way Falco does, and gives the status.

@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod program;
+mod reach;
 mod rights;

@@ -27,9 +27,14 @@ pub(crate) fn file(text: &str) -> NamedTempFile {
 
 /// A policy that takes these actions in `shop`.
 pub(crate) fn policy(actions: &str) -> String {
+    policy_in("namespaces: [shop]", actions)
+}
+
+/// A policy that takes these actions in these places.
+pub(crate) fn policy_in(namespaces: &str, actions: &str) -> String {
     format!(
         "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  \
-         namespaces: [shop]\n  limits: []\n  responses:\n    - name: r\n      \
+         {namespaces}\n  limits: []\n  responses:\n    - name: r\n      \
          when: alert.rule = \"Terminal shell in container\"\n      do: [{actions}]\n"
     )
 }
@@ -82,12 +87,29 @@ impl Program {
 
     /// What it answers to a GET, status line, headers and body.
     pub(crate) fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
+        self.send(&format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
-        )
-        .unwrap();
+        ))
+    }
+
+    /// Sends it this alert again as long as it answers that it cannot tell yet. Gives the last status.
+    pub(crate) fn deliver(&self, alert: &str) -> String {
+        let length = alert.len();
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{alert}"
+        );
+        loop {
+            let answer = self.send(&request);
+            let status = answer.split(' ').nth(1).unwrap();
+            if status != "503" {
+                return status.to_owned();
+            }
+        }
+    }
+
+    fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

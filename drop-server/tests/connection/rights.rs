@@ -9,7 +9,8 @@ async fn a_missing_right_is_told_at_readyz_and_in_the_log_and_follows_the_policy
     program.logged("the account has every right that the policies need");
     let ready = program.get("/readyz");
     assert!(
-        ready.starts_with("HTTP/1.1 200") && ready.ends_with("\r\n\r\nready\n"),
+        ready.starts_with("HTTP/1.1 200")
+            && ready.ends_with("\r\n\r\nready\nlimits and disarming hold for this process alone\n"),
         "{ready}"
     );
 
@@ -20,7 +21,8 @@ async fn a_missing_right_is_told_at_readyz_and_in_the_log_and_follows_the_policy
     let rule = r#"{apiGroups: [""], resources: [pods/eviction], verbs: [create]}"#;
     assert_eq!(logged["rule"], rule);
     let told = format!(
-        "\r\n\r\nready\nthe account lacks a right: create of pods/eviction in namespace shop; add the rule {rule}\n"
+        "\r\n\r\nready\nthe account lacks a right: create of pods/eviction in namespace shop; add the rule {rule}\n\
+         limits and disarming hold for this process alone\n"
     );
     // What is logged is told a moment later.
     let ready = std::iter::repeat_with(|| program.get("/readyz"))

@@ -187,7 +187,7 @@ async fn other_methods_and_paths_have_their_answers() {
     let stage = Stage::new().await;
     for (line, status, body) in [
         ("GET /healthz", 200, ""),
-        ("GET /readyz", 200, "ready\n"),
+        ("HEAD /readyz", 200, ""),
         ("GET /", 405, ""),
         ("PUT /", 405, ""),
         ("PUT /metrics", 405, ""),
@@ -204,6 +204,17 @@ async fn other_methods_and_paths_have_their_answers() {
             "{line}"
         );
     }
+}
+
+#[tokio::test]
+async fn readiness_and_records_say_among_whom_limits_hold() {
+    let stage = Stage::new().await;
+    assert_eq!(
+        stage.get("/readyz").await,
+        "ready\nlimits and disarming hold for this process alone\n"
+    );
+    stage.falco(&alert(&stage.pod())).await;
+    assert_eq!(stage.records.decided()[0].memory, "this process alone");
 }
 
 #[tokio::test]

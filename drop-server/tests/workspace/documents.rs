@@ -120,6 +120,18 @@ fn the_first_commands_of_the_readme_are_run_by_ci() {
     }
 }
 
+/// CI compiles and runs that file, so what a reader copies works.
+#[test]
+fn the_test_in_the_book_is_run_by_ci() {
+    let test = read("drop-core/tests/my_policy.rs");
+    let code = test.split_once("#![cfg(test)]\n\n").unwrap().1;
+    let page = read("docs/src/test-a-policy.md");
+    assert!(
+        page.contains(&format!("```rust\n{code}```\n")),
+        "docs/src/test-a-policy.md does not show drop-core/tests/my_policy.rs as it is"
+    );
+}
+
 /// In `ARCHITECTURE.md` each invariant names what holds it: a test, a lint, or a step of CI.
 #[test]
 fn what_holds_an_invariant_exists() {

@@ -4,6 +4,7 @@ use serde::de::IgnoredAny;
 
 use crate::alert::Alert;
 use crate::body::read_all;
+use crate::edit::Edit;
 use crate::error::{Fault, ReadError};
 
 /// A property that does not hold, and for what.
@@ -36,6 +37,7 @@ pub fn body(bytes: &[u8]) -> Check {
                     &alert,
                 )?;
                 again(&alert)?;
+                edited(&alert)?;
             }
             Err(error) => message(&error, bytes)?,
         }
@@ -88,6 +90,59 @@ pub fn again(alert: &Alert) -> Check {
         "not the same when written anew",
         alert,
     )
+}
+
+/// An edit changes the fields and tags that it names, and nothing else that can be asked; the other values stay byte for
+/// byte, and the same edit is the same bytes.
+///
+/// # Errors
+/// Says which property does not hold.
+pub fn edited(alert: &Alert) -> Check {
+    let edit = || Edit::default().field("edited", "\"\n").tag("edited");
+    let new = alert.edited(&edit());
+    check(
+        new.edited(&edit()) == new,
+        "an edit that adds again what is there",
+        alert,
+    )?;
+    let field = new.fields().raw("edited").and_then(|value| value.as_str());
+    check(
+        field == Some("\"\n") && new.tags().any(|tag| tag == "edited"),
+        "an edit without effect",
+        alert,
+    )?;
+    let rest = |alert: &Alert| {
+        let fields = alert.fields().iter().filter(|(name, _)| *name != "edited");
+        let mut fields: Vec<_> = fields.map(|(name, value)| format!("{name}={value:?}")).collect();
+        // Of a name that was written twice the place may change.
+        fields.sort();
+        let tags: Vec<_> = alert
+            .tags()
+            .filter(|tag| *tag != "edited")
+            .map(str::to_owned)
+            .collect();
+        (fields, tags)
+    };
+    check(
+        rest(&new) == rest(alert),
+        "an edit that changes other fields or tags",
+        alert,
+    )?;
+    let same = (
+        new.rule(),
+        new.time(),
+        new.output(),
+        new.message(),
+        new.hostname(),
+    ) == (
+        alert.rule(),
+        alert.time(),
+        alert.output(),
+        alert.message(),
+        alert.hostname(),
+    );
+    let same = same && new.others().eq(alert.others()) && new.id() == alert.id();
+    check(same, "an edit that changes the envelope", alert)
 }
 
 fn message(error: &ReadError, bytes: &[u8]) -> Check {
@@ -176,6 +231,8 @@ pub fn sent(alert: &Alert) -> Check {
         "another time",
         alert,
     )?;
+    #[cfg(feature = "signed")]
+    signed(alert, &headers)?;
     let event = cloudevents::Event::from(alert);
     let back = Alert::try_from(&event).map_err(|refusal| format!("our own event: {refusal}"))?;
     check(
@@ -191,6 +248,27 @@ pub fn sent(alert: &Alert) -> Check {
         alert,
         request.headers(),
         request.body().as_deref().unwrap_or_default(),
+    )
+}
+
+/// The alert's signed event verifies, and does not as another alert's.
+#[cfg(feature = "signed")]
+fn signed(alert: &Alert, headers: &http::HeaderMap) -> Check {
+    use crate::cloudevents::{Keys, Sender, receive};
+    let keys = Keys::parse("a 0123456789abcdef0123456789abcdef").map_err(|error| error.to_string())?;
+    let event = Sender::default().signed(alert, jiff::Timestamp::UNIX_EPOCH, &keys);
+    let received = receive(headers, &event).map_err(|refusal| format!("our signed event: {refusal}"))?;
+    let data = received.alert.as_bytes();
+    check(
+        keys.verify(&received.extensions, data).is_ok(),
+        "signed, and does not verify",
+        alert,
+    )?;
+    let other = [data, b" "].concat();
+    check(
+        keys.verify(&received.extensions, &other).is_err(),
+        "a signature of anything",
+        alert,
     )
 }
 

@@ -73,7 +73,12 @@ impl<'a> Settings<'a> {
 
     /// Whether a setting is there at all.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.variable(&variable(key)).is_some() || self.file.find(key).is_some()
+        self.variable(&variable(key)).is_some() || self.in_file(key)
+    }
+
+    /// Whether it is in the file.
+    pub(super) fn in_file(&self, key: &str) -> bool {
+        self.file.find(key).is_some()
     }
 
     /// What was read, or nothing, with its mistake noted.
@@ -182,7 +187,8 @@ impl<'a> Settings<'a> {
     /// The name of the setting that counts, of two with one meaning; a note if the other says something else.
     pub(super) fn first_of<'k>(&mut self, [first, second]: [&'k str; 2]) -> Option<&'k str> {
         let both = self.has(first) && self.has(second);
-        if both && self.variable(&variable(first)) != self.variable(&variable(second)) {
+        let (one, other) = (self.variable(&variable(first)), self.variable(&variable(second)));
+        if both && (one.is_none() || one != other) {
             let (first, second) = (variable(first), variable(second));
             self.notes
                 .push(format!("`{second}` has no effect: `{first}` is set and wins"));

@@ -112,7 +112,7 @@ impl Sink {
 
 /// Every sink, the one of the environment first.
 pub(super) fn sinks(settings: &mut Settings<'_>) -> Vec<Sink> {
-    let in_file = settings.has("shim.sinks");
+    let in_file = settings.in_file("shim.sinks");
     let mut sinks = Vec::from_iter(first(settings, in_file));
     for section in settings.sections("shim.sinks") {
         let name = section.name.clone();

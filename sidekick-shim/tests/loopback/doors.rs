@@ -11,20 +11,21 @@ use sidekick_shim::{Config, Shim};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::{ALERT, Does, Running, Sink};
 
 /// A folder with the front's files, and an authority that signs whatever it is asked to.
-struct Files {
+pub(crate) struct Files {
     folder: tempfile::TempDir,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate of a client's.
 type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -37,18 +38,18 @@ impl Files {
         files
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Replaced as a whole, as a person should.
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, Path::new(&self.path(name))).unwrap();
     }
 
-    fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![usage];
@@ -81,14 +82,13 @@ impl Files {
         all.leak()
     }
 
-    /// The answer to a request over TLS, or why there is none.
-    async fn ask(
+    /// A connection with TLS, or why there is none.
+    async fn connect(
         &self,
         address: SocketAddr,
         name: &str,
         shown: Option<Shown>,
-        request: &str,
-    ) -> Result<String, String> {
+    ) -> Result<TlsStream<TcpStream>, String> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -103,10 +103,19 @@ impl Files {
         let stream = TcpStream::connect(address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut stream = connector
-            .connect(name, stream)
-            .await
-            .map_err(|error| error.to_string())?;
+        let connected = connector.connect(name, stream).await;
+        connected.map_err(|error| error.to_string())
+    }
+
+    /// The answer to a request over TLS, or why there is none.
+    async fn ask(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        shown: Option<Shown>,
+        request: &str,
+    ) -> Result<String, String> {
+        let mut stream = self.connect(address, name, shown).await?;
         let mut text = String::new();
         stream
             .write_all(request.as_bytes())
@@ -125,6 +134,17 @@ fn post(more: &str) -> String {
     format!(
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n{more}\r\n{ALERT}"
     )
+}
+
+/// The head of the answer to a request on a connection that stays open.
+async fn on(stream: &mut TlsStream<TcpStream>, request: &str) -> String {
+    let request = request.replace("Connection: close\r\n", "");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\n") {
+        text.push(char::from(stream.read_u8().await.unwrap()));
+    }
+    text
 }
 
 fn get(path: &str) -> String {
@@ -260,6 +280,8 @@ async fn certificates_and_credentials_are_taken_over_while_connections_go_on() {
         &files.ask(shim.address, "localhost", None, &old).await.unwrap(),
         200,
     );
+    let mut kept = files.connect(shim.address, "localhost", None).await.unwrap();
+    is(&on(&mut kept, &old).await, 200);
     files.write("basic", "falco:new");
     files.certify("renewed");
     while files.ask(shim.address, "renewed", None, &new).await.is_err() {
@@ -279,6 +301,7 @@ async fn certificates_and_credentials_are_taken_over_while_connections_go_on() {
         &files.ask(shim.address, "renewed", None, &old).await.unwrap(),
         401,
     );
+    is(&on(&mut kept, &new).await, 200);
     // What is wrong changes nothing.
     files.write("cert", "no certificate");
     is(

@@ -1,8 +1,17 @@
 //! What a sink is told besides the alert: who sends it, and in which form.
 
-use falco_event::cloudevents::{KEY_ID, Keys, receive};
+use std::sync::Arc;
 
-use crate::support::{ALERT, Does, Falco, Running, Sink, Tries, alert, status};
+use falco_event::cloudevents::{KEY_ID, Keys, receive};
+use rcgen::ExtendedKeyUsagePurpose;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::doors::Files;
+use crate::support::{ALERT, Does, Falco, Got, Mind, Running, Sink, Tries, alert, serve_one, status};
 
 const KEYS: &str = "now 0123456789abcdef0123456789abcdef";
 
@@ -124,4 +133,109 @@ async fn what_is_configured_is_changed_on_the_way_and_the_rest_is_not() {
     );
     assert!(text.ends_with(&format!("\"data\":{whole}}}")), "{text}");
     assert!(text.contains(r#""tags":"blue""#), "{text}");
+}
+
+/// An `https` sink that wants to see a certificate of its clients; says whose it saw.
+async fn asking_sink(files: &Files) -> (String, UnboundedReceiver<(CertificateDer<'static>, Got)>) {
+    let (cert, key) = files.sign("localhost", ExtendedKeyUsagePurpose::ServerAuth);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(files.authority.der().clone()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![cert.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let (out, seen) = unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(stream) = tls.accept(stream).await else {
+                continue;
+            };
+            let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+            let (got, mut all) = unbounded_channel();
+            let out = out.clone();
+            // One request a connection, so that the next alert shows the certificate again.
+            tokio::spawn(async move {
+                let serving = serve_one(stream, Arc::new(Mind::new(got)));
+                tokio::select! {
+                    () = serving => {}
+                    Some(got) = all.recv() => out.send((shown, got)).unwrap(),
+                }
+            });
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn a_sink_is_shown_a_certificate_as_its_file_is_then() {
+    let files = Files::new();
+    let (url, mut seen) = asking_sink(&files).await;
+    let certify = || {
+        let (cert, key) = files.sign("shim", ExtendedKeyUsagePurpose::ClientAuth);
+        files.write("client.key", &key.serialize_pem());
+        files.write("client.crt", &cert.pem());
+        cert.der().clone()
+    };
+    files.write("ca.crt", &files.authority.pem());
+    let first = certify();
+    let folder: &'static str = files.path("").leak();
+    let variables = vec![("CLOUDEVENTS_MUTUALTLS", "true"), ("MUTUALTLSFILESPATH", folder)];
+    let shim = Running::start(&url, variables.leak(), ()).await;
+    let mut falco = Falco::connect(shim.address).await;
+    falco.post(&alert("first")).await;
+    let (shown, got) = seen.recv().await.unwrap();
+    assert_eq!((shown, got.rule().as_str()), (first, "first"));
+
+    let second = certify();
+    loop {
+        falco.post(&alert("again")).await;
+        if seen.recv().await.unwrap().0 == second {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_sink_gets_what_it_wants_in_its_form_and_none_waits_for_another() {
+    let mut first = Sink::start(|_| Does::Answer(202)).await;
+    let mut falco = Sink::start(|_| Does::Answer(200)).await;
+    let hangs = Sink::start(|_| Does::Hang).await;
+    let text = format!(
+        "shim: {{sinks: [{{name: hangs, url: '{}'}}, {{name: falco, url: '{}', format: falco, minimumPriority: critical}}]}}",
+        hangs.url(),
+        falco.url()
+    );
+    let variables = &[("SHIM_DRAIN_DEADLINE", "50ms")];
+    let shim = Running::with_file(&first.url(), variables, &text, ()).await;
+    let mut client = Falco::connect(shim.address).await;
+    let urgent = alert("urgent").replace("Notice", "Critical");
+    for body in [&alert("usual"), &urgent, ALERT] {
+        assert_eq!(status(&client.post(body).await), "200");
+    }
+    let mut rules = [
+        first.next().await.rule(),
+        first.next().await.rule(),
+        first.next().await.rule(),
+    ];
+    rules.sort();
+    assert_eq!(rules, ["Terminal shell in container", "urgent", "usual"]);
+    assert_eq!(falco.next().await.body, urgent);
+    let metrics = shim.metrics().await;
+    assert!(
+        metrics.contains("outputs_total{destination=\"hangs\",status=\"ok\"} 0\n"),
+        "{metrics}"
+    );
+    assert_eq!(shim.drained().await.unsent, 3, "for the one that hangs");
+    assert!(falco.got.try_recv().is_err());
 }

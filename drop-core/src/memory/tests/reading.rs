@@ -155,24 +155,6 @@ fn history_tells_who_changed_what() {
 }
 
 #[test]
-fn an_owner_that_is_not_there_is_the_top_itself() {
-    let (cluster, pod) = with(deployment());
-    let owner = crate::pod::Owner {
-        kind: "Widget".to_owned(),
-        name: "w".to_owned(),
-        uid: "u".to_owned(),
-    };
-    let facts = block_on(cluster.facts(
-        Pod {
-            controller: Some(owner.clone()),
-            ..pod
-        },
-        ALL,
-    ));
-    assert_eq!(facts.owner, Known::Is(Some(owner)));
-}
-
-#[test]
 fn a_pod_whose_probe_fails_is_no_ready_sibling() {
     let (cluster, pod) = with(deployment());
     cluster.set_ready(&pod.uid, false).unwrap();

@@ -1,38 +1,25 @@
-//! The policies that a case changes between, and what a reader of them would say they allow.
+//! The documents, each beside what a reader of it would say it allows.
 
-use std::sync::{Arc, LazyLock};
-
-use drop_core::policy::{Mode, Policies, Source};
+use drop_core::policy::Mode;
 use drop_core::ports::Target;
 
+use super::{Document, Min, Response};
 use crate::places::kind;
-
-/// A limit as its document has it: scope, pods, seconds.
-pub(crate) type Limit = (&'static str, usize, u64);
-
-/// One document.
-pub(crate) struct Document {
-    name: &'static str,
-    spec: &'static str,
-    limits: &'static [Limit],
-    max_alert_age: u64,
-    responses: &'static [Response],
-}
-
-/// One response: when it matches, told without the engine.
-pub(crate) struct Response {
-    pub(crate) name: &'static str,
-    pub(crate) mode: Mode,
-    limits: &'static [Limit],
-    pub(crate) matches: fn(rule: &str, target: &Target) -> bool,
-}
 
 const fn on(name: &'static str, mode: Mode, matches: fn(&str, &Target) -> bool) -> Response {
     Response {
         name,
         mode,
+        min_available: None,
         limits: &[],
         matches,
+    }
+}
+
+const fn keeping(name: &'static str, min: Min, matches: fn(&str, &Target) -> bool) -> Response {
+    Response {
+        min_available: Some(min),
+        ..on(name, ENFORCE, matches)
     }
 }
 
@@ -51,7 +38,8 @@ fn any(_: &str, _: &Target) -> bool {
 const ENFORCE: Mode = Mode::Enforce;
 const OBSERVE: Mode = Mode::Observe;
 
-static DOCUMENTS: [Document; 12] = [
+/// Every document.
+pub(super) static DOCUMENTS: [Document; 13] = [
     Document {
         name: "plain",
         spec: "
@@ -77,6 +65,7 @@ static DOCUMENTS: [Document; 12] = [
             Response {
                 name: "tight-a",
                 mode: ENFORCE,
+                min_available: None,
                 limits: &[("response", 2, 300)],
                 matches: a,
             },
@@ -137,7 +126,7 @@ static DOCUMENTS: [Document; 12] = [
     - { name: avail-any, when: 'alert.rule in (A, B)', minAvailable: 50%, do: [evict: {}] }",
         limits: &[],
         max_alert_age: 300,
-        responses: &[on("avail-any", ENFORCE, any)],
+        responses: &[keeping("avail-any", Min::Percent(50), any)],
     },
     Document {
         name: "force",
@@ -214,85 +203,16 @@ static DOCUMENTS: [Document; 12] = [
         max_alert_age: 300,
         responses: &[on("none-z", ENFORCE, |_, _| false)],
     },
+    Document {
+        name: "keep",
+        spec: "
+  mode: enforce
+  limits: []
+  responses:
+    - { name: keep-a, when: alert.rule = A, minAvailable: 2, do: [delete: {}] }
+    - { name: keep-b, when: alert.rule = B, minAvailable: 1, do: [delete: { gracePeriodSeconds: 30 }] }",
+        limits: &[],
+        max_alert_age: 300,
+        responses: &[keeping("keep-a", Min::Pods(2), a), keeping("keep-b", Min::Pods(1), b)],
+    },
 ];
-
-/// The documents that are in force together.
-const SETS: [&[usize]; 16] = [
-    &[0],
-    &[0],
-    &[1],
-    &[2],
-    &[3],
-    &[4],
-    &[5],
-    &[6],
-    &[7],
-    &[8],
-    &[9],
-    &[10],
-    &[11],
-    &[0, 2],
-    &[1, 6],
-    &[9, 3, 4],
-];
-
-/// Each set, parsed once.
-pub(crate) static POLICIES: LazyLock<Vec<Arc<Policies>>> = LazyLock::new(|| {
-    let set = |documents: &&[usize]| {
-        let texts: Vec<_> = documents.iter().map(|at| DOCUMENTS[*at].text()).collect();
-        Arc::new(parsed(&texts))
-    };
-    SETS.iter().map(set).collect()
-});
-
-fn parsed(texts: &[String]) -> Policies {
-    let sources: Vec<_> = texts.iter().map(|text| Source { name: "p.yaml", text }).collect();
-    Policies::parse(&sources).unwrap_or_else(|wrong| panic!("{wrong}"))
-}
-
-impl Document {
-    /// Every document protects the same, each in its own right: protection is the union over all.
-    fn text(&self) -> String {
-        format!(
-            "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: {} }}\nspec:{}
-  protect:
-    namespaces: [vault]
-    namespaceSelector: {{ matchLabels: {{ guarded: 'yes' }} }}
-    workloads:
-      - {{ namespace: shop, kind: StatefulSet, name: ledger }}
-      - {{ namespace: shop, kind: Deployment, name: core }}
-",
-            self.name, self.spec
-        )
-    }
-}
-
-fn document(name: &str) -> &'static Document {
-    DOCUMENTS.iter().find(|document| document.name == name).unwrap()
-}
-
-/// A response by the name of its policy and its own.
-pub(crate) fn response(policy: &str, name: &str) -> &'static Response {
-    let document = document(policy);
-    document
-        .responses
-        .iter()
-        .find(|response| response.name == name)
-        .unwrap()
-}
-
-/// The limits that hold a response back.
-pub(crate) fn limits(policy: &str, name: &str) -> impl Iterator<Item = Limit> {
-    let document = document(policy);
-    document
-        .limits
-        .iter()
-        .chain(response(policy, name).limits)
-        .copied()
-}
-
-/// How many seconds an act is remembered for certain.
-pub(crate) fn kept(policy: &str, name: &str) -> u64 {
-    let longest = limits(policy, name).map(|(_, _, per)| per).max().unwrap_or(0);
-    longest.max(document(policy).max_alert_age)
-}
