@@ -1,7 +1,7 @@
 //! Falco's HTTP output in, CloudEvents out: the surface of falcosidekick's CloudEvents path without its losses.
 //!
 //! Falco ignores the status of an answer and blocks until it has it. So the shim answers 200 as soon as an alert is in
-//! its queue, and delivers it afterwards: the alert's bytes, verbatim unless the configuration changes them, as the data
+//! its spool on the disk, and delivers it afterwards: the alert's bytes, verbatim unless the configuration changes them, as the data
 //! of a CloudEvent in structured mode ([`falco_event::cloudevents`]), posted to exactly the sink's URL, with the same id
 //! on every try.
 //!
@@ -10,25 +10,30 @@
 //!
 //! | answer | when |
 //! |---|---|
-//! | 200, empty | every alert of the body is queued |
-//! | 400 | some alert of it cannot be read (the body says which; the others are queued), or it broke off |
+//! | 200, empty | every alert of the body is in the spool |
+//! | 400 | some alert of it cannot be read (the body says which; the others are in the spool), or it broke off |
 //! | 401 | credentials are asked for, and the request shows none or wrong ones |
 //! | 405 | another method; `GET` works on `/ping`, `/healthz`, `/readyz` and `/metrics` |
 //! | 408 | the body did not arrive within 5 s |
 //! | 413 | the body is larger than 1 MiB |
-//! | 503 | the queue stayed full for 1 s: what did not fit is lost, unless the sender tries again |
+//! | none, and the connection is closed | the spool cannot be written, or is full and `SHIM_FULL` is `reject`: Falco sends the alert once more |
 //!
 //! Whatever is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
-//! for room in the queue is the one thing that slows Falco down.
+//! for room in the spool is the one thing that slows Falco down: at most 1 s in any 10 s on a connection. Then the oldest
+//! of the least urgent alerts make room, and are counted.
 //!
 //! # What goes out
-//! At most 8 requests at a time, each with a deadline. A 2xx ends it. No answer, 404, 408, 409, 425, 429 and 5xx are tried
-//! again after 100 ms, doubling to 5 s, with jitter, and not before the `Retry-After` of the answer (obeyed up to 30 s),
-//! until the alert is older than `SHIM_RETRY_FOR`. An alert that waits for its next try holds up no other. Every other
-//! status is final: logged with the alert's id and rule, and counted.
+//! At most 8 requests to a sink at a time, each with a deadline: half of them with the newest alerts, the most urgent
+//! first, the other half with the oldest. A 2xx ends it. No answer, 404, 408, 409, 425, 429 and 5xx are tried again after
+//! 100 ms, doubling to 5 s, with jitter, and not before the `Retry-After` of the answer (obeyed up to 30 s), until the
+//! alert is older than `SHIM_RETRY_FOR`. An alert that waits for its next try holds up no other. 400, 413, 415, 422 and
+//! 431 are the event's own fault: it becomes a dead letter, which `sidekick-shim requeue` sends again. Every other status
+//! is a wrong configuration, there or here: the sink is paused, asked now and then, and nothing is thrown away.
 //!
-//! **The queue is in memory.** An alert that is accepted and not yet delivered is lost when the process is killed;
-//! SIGTERM drains it first, and what is left then is counted and logged.
+//! # The spool
+//! A file of the shim alone, bounded in bytes. What an accepted alert survives is `SHIM_DURABILITY`: `crash`, the end of
+//! the process, however it comes; `power-loss`, that of the machine too; `memory`, nothing. An alert can arrive twice,
+//! with the same id: a sink that had it when the process died is asked again.
 //!
 //! # Configuration
 //! By environment variables and a file, as falcosidekick's, all of it in [`Config::read`]. A mistake ends the program with

@@ -31,7 +31,7 @@ use crate::sink::Answer;
 /// }
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// The alert is in the queue; Falco is about to be answered 200. `alert.as_bytes()` is what Falco sent, unless the configuration
+    /// The alert is in the spool; Falco is about to be answered 200. `alert.as_bytes()` is what Falco sent, unless the configuration
     /// changes it.
     fn accepted(&self, _alert: &Alert) {}
 
