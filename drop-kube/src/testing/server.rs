@@ -42,6 +42,8 @@ pub struct Received {
     pub path: String,
     /// `Content-Type`, or nothing.
     pub content_type: String,
+    /// `Authorization`, or nothing.
+    pub authorization: String,
     /// The body.
     pub body: Bytes,
 }
@@ -123,10 +125,18 @@ impl ApiServer {
     /// A kubeconfig that names it, without credentials.
     #[must_use]
     pub fn kubeconfig(&self) -> String {
+        self.kubeconfig_with("fake", "", "")
+    }
+
+    /// A kubeconfig whose current context is `name`, with more members of its cluster and its user, in YAML's flow
+    /// style.
+    #[must_use]
+    pub fn kubeconfig_with(&self, name: &str, cluster: &str, user: &str) -> String {
         format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: fake\n\
-             clusters: [{{name: fake, cluster: {{server: '{}'}}}}]\nusers: [{{name: fake, user: {{}}}}]\n\
-             contexts: [{{name: fake, context: {{cluster: fake, user: fake}}}}]\n",
+            "apiVersion: v1\nkind: Config\ncurrent-context: {name}\n\
+             clusters: [{{name: {name}, cluster: {{server: '{}', {cluster}}}}}]\n\
+             users: [{{name: {name}, user: {{{user}}}}}]\n\
+             contexts: [{{name: {name}, context: {{cluster: {name}, user: {name}}}}}]\n",
             self.url()
         )
     }
@@ -290,10 +300,10 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answer
 
 impl Shared {
     fn note(&self, head: &http::request::Parts, verb: Option<Verb>, body: &Bytes) {
-        let content_type = head
-            .headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
+        let text = |name| {
+            let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -302,7 +312,8 @@ impl Shared {
                 verb,
                 method: head.method.to_string(),
                 path: head.uri.to_string(),
-                content_type: content_type.unwrap_or_default().to_owned(),
+                content_type: text(header::CONTENT_TYPE),
+                authorization: text(header::AUTHORIZATION),
                 body: body.clone(),
             });
     }

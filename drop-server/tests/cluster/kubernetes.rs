@@ -155,10 +155,14 @@ impl Lab {
             .create_token_request("drop-server", &PostParams::default(), &request)
             .await
             .unwrap();
-        let token = made.status.unwrap().token;
+        self.with_user(&json!({ "token": made.status.unwrap().token }))
+    }
+
+    /// The kubeconfig with other credentials.
+    pub(crate) fn with_user(&self, user: &Value) -> Account {
         let mut config = serde_json::to_value(&self.kubeconfig).unwrap();
-        for user in config["users"].as_array_mut().unwrap() {
-            user["user"] = json!({ "token": token });
+        for named in config["users"].as_array_mut().unwrap() {
+            named["user"].clone_from(user);
         }
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, config.to_string().as_bytes()).unwrap();

@@ -8,6 +8,7 @@
 mod kubernetes;
 mod programs;
 mod rights;
+mod tokens;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -98,7 +98,7 @@ fn told(program: &Program, text: &str) {
     let mut last = String::new();
     for _ in 0..400 {
         last = get(&program.address, "/readyz");
-        if last.starts_with("HTTP/1.1 200") && last.ends_with(&format!("\r\n\r\n{text}")) {
+        if last.starts_with("HTTP/1.1 200") && last.contains(&format!("\r\n\r\n{text}limits ")) {
             return;
         }
         std::thread::sleep(Duration::from_millis(25));

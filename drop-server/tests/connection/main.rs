@@ -5,3 +5,4 @@
 mod program;
 mod reach;
 mod rights;
+mod way;

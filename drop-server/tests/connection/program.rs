@@ -43,6 +43,8 @@ pub(crate) fn policy_in(namespaces: &str, actions: &str) -> String {
 pub(crate) struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
+    /// What it said before it listened.
+    early: Vec<String>,
     pub(crate) address: String,
 }
 
@@ -65,6 +67,7 @@ impl Program {
         let mut program = Self {
             child,
             log,
+            early: Vec::new(),
             address: String::new(),
         };
         let started: serde_json::Value = serde_json::from_str(&program.logged("listening")).unwrap();
@@ -72,17 +75,22 @@ impl Program {
         program
     }
 
-    /// The next line of its log that has this in it.
+    /// The next line of its log that has this in it. What it said before it listened can come in any order.
     pub(crate) fn logged(&mut self, what: &str) -> String {
-        let mut before = String::new();
+        if let Some(early) = self.early.iter().position(|line| line.contains(what)) {
+            return self.early.remove(early);
+        }
+        let mut before = Vec::new();
         for line in self.log.by_ref().lines().map_while(Result::ok) {
             if line.contains(what) {
+                if self.address.is_empty() {
+                    self.early = before;
+                }
                 return line;
             }
-            before.push_str(&line);
-            before.push('\n');
+            before.push(line);
         }
-        panic!("the program ended before it said `{what}`:\n{before}")
+        panic!("the program ended before it said `{what}`: {before:#?}")
     }
 
     /// What it answers to a GET, status line, headers and body.
