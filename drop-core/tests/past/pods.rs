@@ -134,3 +134,16 @@ fn an_act_whose_engine_died_is_refuted_by_a_read_that_began_after_it_was_due() {
         assert_eq!(past.act(act).map(|act| act.refuted), Some(refuted), "{began} s");
     }
 }
+
+#[test]
+fn a_would_be_act_whose_engine_died_owes_no_proof_whatever_becomes_of_the_pod() {
+    for (mode, owed) in [(Mode::Observe, 0), (Mode::Enforce, 1)] {
+        let mut past = Past::default();
+        let want = Want { mode, ..delete(1) };
+        let act = opened(&want.open(&mut past, at(0)));
+        let since = past.present(at(20));
+        past.seen_alive(&uid(1), since, at(21));
+        assert_eq!(past.doubt(act, at(22)), owed == 1);
+        assert_eq!(past.to_look_at(at(100)).len(), owed, "{mode:?}");
+    }
+}

@@ -24,11 +24,17 @@ pub(super) fn enough_pods_stay_ready(log: &Log) -> Checked {
         else {
             continue;
         };
+        // A label that was set before a delete was refused takes no pod away.
+        let asked = |before: &Opened| {
+            let mut calls = log.calls_of(before.act).filter(|call| call.is_terminal());
+            calls.any(|call| call.seq < opened.seq && call.heard != Heard::NotMade)
+        };
         let gone = |uid: &&PodUid| {
             let mut acts = log.opened.iter().filter(ends);
             acts.any(|before| {
                 let keep = kept(&before.policy, &before.response);
-                before.seq < opened.seq && before.target.uid == **uid && counts(log, before, opened, keep)
+                let counts = asked(before) && counts(log, before, opened, keep);
+                before.seq < opened.seq && before.target.uid == **uid && counts
             })
         };
         let others = siblings.ready.iter().filter(|uid| **uid != opened.target.uid);
