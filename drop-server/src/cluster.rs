@@ -19,15 +19,18 @@ use crate::readiness::Readiness;
 use crate::rights::{AGAIN, look};
 
 /// What this program uses of an API server beside the port itself.
-pub(crate) const USES: Uses = Uses {
-    index: true,
-    events: true,
-};
+pub(crate) fn uses(no_events: bool) -> Uses {
+    Uses {
+        index: true,
+        events: !no_events,
+    }
+}
 
 /// A cluster that is connected. Its tasks go on as long as the runtime lives.
 pub(crate) struct Cluster {
     pub(crate) api: Arc<dyn PodApi>,
-    events: Option<Events>,
+    /// Posted about what was done.
+    pub(crate) events: Option<Events>,
     /// Changes each time that a pod went.
     pub(crate) gone: Option<watch::Receiver<u64>>,
     /// Makes it ready for policies.
@@ -66,24 +69,23 @@ async fn kubernetes(options: &Serve) -> Result<Cluster> {
     let client = connect(&to).await?;
     let index = Index::new(connect_for_watches(&to).await?, &settings);
     let instance = options.instance.as_deref().unwrap_or_default();
-    let events = Events::new(client.clone(), instance, &settings);
+    let events = (!options.no_events).then(|| Events::new(client.clone(), instance, &settings));
     let pods = KubePods::new(client, settings).with_index(index.clone());
     let gone = index.changes();
     let kept = index.clone();
     tokio::spawn(async move { kept.keep().await });
-    tokio::spawn({
-        let events = events.clone();
-        async move { events.keep().await }
-    });
-    let readiness = Readiness::default();
+    if let Some(events) = events.clone() {
+        tokio::spawn(async move { events.keep().await });
+    }
+    let (readiness, uses) = (Readiness::default(), uses(options.no_events));
     let needed = watch::Sender::new(BTreeSet::new());
     tokio::spawn(look(pods.clone(), needed.subscribe(), readiness.clone(), AGAIN));
     Ok(Cluster {
         api: Arc::new(pods),
-        events: Some(events),
+        events,
         gone: Some(gone),
         prepare: Prepare::new(move |policies| {
-            let now = rights(policies, USES);
+            let now = rights(policies, uses);
             needed.send_if_modified(|needed| std::mem::replace(needed, now.clone()) != now);
             Some(index.reach(Reach::of(policies)))
         }),

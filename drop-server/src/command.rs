@@ -61,6 +61,9 @@ pub(crate) struct Serve {
     /// Which of several replicas this is, in the Events that it posts: the name of its pod.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub(crate) instance: Option<String>,
+    /// Post no Kubernetes Events about what was done.
+    #[arg(long)]
+    pub(crate) no_events: bool,
 }
 
 /// Where the pods are.

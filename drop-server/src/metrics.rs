@@ -2,8 +2,11 @@
 
 use drop_core::outcome::Ending;
 use drop_core::record::Record;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use drop_kube::Events;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -67,7 +70,30 @@ impl Default for Metrics {
     }
 }
 
+/// The Kubernetes Events of a server, which counts them itself.
+#[derive(Debug)]
+struct Told(Events);
+
+impl Collector for Told {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Kubernetes Events about what was done, posted or left out for want of room or right";
+        let mut family = encoder.encode_descriptor("events", help, None, MetricType::Counter)?;
+        for (result, count) in [("posted", self.0.posted()), ("left_out", self.0.left_out())] {
+            ConstCounter::new(count).encode(family.encode_family(&Reload { result })?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Metrics {
+    /// Tells of these Events too.
+    pub(crate) fn with_events(mut self, events: Option<Events>) -> Self {
+        if let Some(events) = events {
+            self.registry.register_collector(Box::new(Told(events)));
+        }
+        self
+    }
+
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register(

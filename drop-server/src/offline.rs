@@ -66,6 +66,9 @@ pub(crate) struct Rbac {
     /// The service account.
     #[arg(long, default_value = "drop-server")]
     name: PodName,
+    /// Without the right to post Kubernetes Events, for a server that is told not to.
+    #[arg(long)]
+    no_events: bool,
 }
 
 /// For people or for programs.
@@ -105,7 +108,7 @@ pub(crate) fn print(options: &Print) -> Result<ExitCode, Failure> {
 
 /// Shows the roles and bindings that give an account what these policies need, and no more.
 pub(crate) fn rbac(options: &Rbac) -> Result<ExitCode, Failure> {
-    let needed = rights(&load(&options.policy)?, crate::cluster::USES);
+    let needed = rights(&load(&options.policy)?, crate::cluster::uses(options.no_events));
     let account = Account {
         namespace: options.namespace.clone(),
         name: options.name.to_string(),

@@ -56,7 +56,7 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .await
         .with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::default().with_events(cluster.events.clone()));
     let (lines, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;

@@ -146,4 +146,10 @@ fn rbac_names_the_rights_of_the_policies_namespaces_only() {
         "{printed}"
     );
     assert!(!printed.contains("kind: ClusterRole\n"), "{printed}");
+    assert!(printed.contains("resources: [events]"), "{printed}");
+    let silent = out(&run(
+        &["rbac", "--no-events", "--policy", file.path().to_str().unwrap()],
+        "",
+    ));
+    assert!(!silent.contains("events"), "{silent}");
 }

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod events;
 mod program;
 mod reach;
 mod rights;

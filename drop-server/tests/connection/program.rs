@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use drop_core::memory::{Cluster, Workload};
+use drop_core::pod::Pod;
 use drop_kube::testing::ApiServer;
+use serde_json::json;
 use tempfile::NamedTempFile;
 
 /// A cluster with a Deployment `web` of one pod in `shop`, and its API server.
@@ -37,6 +39,15 @@ pub(crate) fn policy_in(namespaces: &str, actions: &str) -> String {
          {namespaces}\n  limits: []\n  responses:\n    - name: r\n      \
          when: alert.rule = \"Terminal shell in container\"\n      do: [{actions}]\n"
     )
+}
+
+/// An alert that names nothing but the container.
+pub(crate) fn alert(pod: &Pod) -> String {
+    json!({
+        "rule": "Terminal shell in container", "priority": "Notice", "time": jiff::Timestamp::now().to_string(),
+        "output": "x", "output_fields": { "container.id": pod.containers[0].id },
+    })
+    .to_string()
 }
 
 /// `drop-server serve` that runs until the test ends.

@@ -1,18 +1,7 @@
 use drop_core::memory::Workload;
-use drop_core::pod::Pod;
 use drop_core::ports::Target;
-use serde_json::json;
 
-use crate::program::{Program, api_server, file, policy_in};
-
-/// An alert that names nothing but the container.
-fn alert(pod: &Pod) -> String {
-    json!({
-        "rule": "Terminal shell in container", "priority": "Notice", "time": jiff::Timestamp::now().to_string(),
-        "output": "x", "output_fields": { "container.id": pod.containers[0].id },
-    })
-    .to_string()
-}
+use crate::program::{Program, alert, api_server, file, policy_in};
 
 /// From `shop` to `bank`, to everywhere, and back: each time an alert that comes at once finds its pod, and where the
 /// policy does not act nothing is watched.
