@@ -54,6 +54,10 @@ release:
 states:
     PROPTEST_CASES=1000000 cargo test -p drop-core --test states invariants_hold
 
+# the shim, killed two hundred times under load
+kill:
+    SHIM_KILLS=200 cargo test -p sidekick-shim --test loopback however_often
+
 # the benchmarks, each beside its baseline
 bench:
     cargo bench -p falco-event --features cloudevents --bench read

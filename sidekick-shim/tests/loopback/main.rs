@@ -4,6 +4,7 @@
 mod delivery;
 mod doors;
 mod ending;
+mod kill;
 mod process;
 mod sinks;
 mod support;

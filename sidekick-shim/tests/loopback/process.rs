@@ -12,10 +12,10 @@ use tokio::process::{Child, ChildStderr, Command};
 use crate::support::{ALERT, BASICS, Does, Falco, Sink, alert, status};
 
 /// A running program, with its log as it comes.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// Starts the program with lines for its input, and waits until it listens.
@@ -51,7 +51,7 @@ fn command(variables: &[(&str, &str)]) -> Command {
 
 impl Program {
     /// Starts the program and waits until it listens.
-    async fn start(sink: &str, more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(sink: &str, more: &[(&str, &str)]) -> Self {
         let own = [
             ("K_SINK", sink),
             ("LISTENADDRESS", "127.0.0.1"),
@@ -64,7 +64,7 @@ impl Program {
         Self { child, log, address }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id().unwrap());
         assert!(
             std::process::Command::new("sh")
@@ -75,7 +75,7 @@ impl Program {
         );
     }
 
-    async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().await.unwrap().code()
     }
 }
@@ -96,7 +96,7 @@ async fn line_with(log: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Va
 }
 
 /// Runs the program to its end.
-async fn output(variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn output(variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = command(variables)
         .args(arguments)
         .stdout(Stdio::piped())

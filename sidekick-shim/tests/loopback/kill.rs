@@ -1,0 +1,142 @@
+//! The program is killed at a random moment under load, again and again: what was answered 200 reaches the sink.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::process::Program;
+use crate::support::{Does, Got, Sink, alert};
+
+/// Who posts at a time, each on a connection of its own.
+const SENDERS: u32 = 4;
+
+/// How often it is killed, unless `SHIM_KILLS` says so.
+const KILLS: u32 = 3;
+
+/// Posts one alert; whether it was answered 200.
+async fn post(stream: &mut TcpStream, body: &str) -> io::Result<bool> {
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: shim\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await?;
+    let (mut answer, mut part) = (Vec::new(), [0; 512]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut part).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => answer.extend_from_slice(&part[..read]),
+        }
+    }
+    Ok(answer.starts_with(b"HTTP/1.1 200"))
+}
+
+/// Posts alerts with numbers of their own until the connection ends, and tells each that was accepted.
+async fn load(shim: SocketAddr, next: Arc<AtomicU32>, accepted: UnboundedSender<u32>) {
+    let Ok(mut stream) = TcpStream::connect(shim).await else {
+        return;
+    };
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        match post(&mut stream, &alert(&number.to_string())).await {
+            Ok(true) => drop(accepted.send(number)),
+            Ok(false) | Err(_) => return,
+        }
+    }
+}
+
+fn number(got: &Got) -> u32 {
+    got.rule().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed() {
+    let kills = std::env::var("SHIM_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    // A third of the tries fail, so that something always waits.
+    let mut sink = Sink::start(|before| Does::Answer(if before % 3 == 2 { 503 } else { 202 })).await;
+    let own = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", spool)];
+    let next = Arc::new(AtomicU32::new(0));
+    let mut random = fastrand::Rng::with_seed(kills.into());
+    let mut accepted = BTreeSet::new();
+    for _ in 0..kills {
+        let mut program = Program::start(&sink.url(), &own).await;
+        let (tell, mut told) = unbounded_channel();
+        for _ in 0..SENDERS {
+            tokio::spawn(load(program.address, Arc::clone(&next), tell.clone()));
+        }
+        drop(tell);
+        for _ in 0..random.u32(1..400) {
+            accepted.extend(told.recv().await);
+        }
+        program.signal("KILL");
+        program.exit_code().await;
+        while let Some(number) = told.recv().await {
+            accepted.insert(number);
+        }
+    }
+    assert!(!accepted.is_empty());
+
+    let last = Program::start(&sink.url(), &own).await;
+    let mut ids: BTreeMap<u32, String> = BTreeMap::new();
+    let mut missing = accepted;
+    let limit = tokio::time::sleep(Duration::from_secs(60));
+    let mut limit = std::pin::pin!(limit);
+    while !missing.is_empty() {
+        let got = tokio::select! {
+            got = sink.got.recv() => got.unwrap(),
+            () = &mut limit => panic!("{} alerts did not arrive: {missing:?}", missing.len()),
+        };
+        let (number, id) = (number(&got), got.event()["id"].as_str().unwrap().to_owned());
+        assert!(number < next.load(Ordering::Relaxed), "{number} was never sent");
+        let before = ids.entry(number).or_insert_with(|| id.clone());
+        assert_eq!(*before, id, "{number} has one id");
+        missing.remove(&number);
+    }
+    drop(last);
+}
+
+#[tokio::test]
+async fn what_is_left_at_the_end_is_sent_after_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let own = [
+        ("SHIM_DURABILITY", "power-loss"),
+        ("SHIM_SPOOL", spool),
+        ("SHIM_DRAIN_DEADLINE", "50ms"),
+    ];
+    let hangs = Sink::start(|_| Does::Hang).await;
+    let mut program = Program::start(&hangs.url(), &own).await;
+    let mut stream = TcpStream::connect(program.address).await.unwrap();
+    for number in 0..20 {
+        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
+    }
+    program.signal("TERM");
+    assert_eq!(program.exit_code().await, Some(0), "nothing is lost");
+    let mut works = Sink::start(|_| Does::Answer(202)).await;
+    let _program = Program::start(&works.url(), &own).await;
+    let mut numbers = BTreeSet::new();
+    while numbers.len() < 20 {
+        numbers.insert(number(&works.next().await));
+    }
+    assert_eq!(numbers, (0..20).collect());
+}
+
+#[tokio::test]
+async fn two_programs_do_not_share_a_spool() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let own = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", spool)];
+    let sink = Sink::start(|_| Does::Answer(202)).await;
+    let _first = Program::start(&sink.url(), &own).await;
+    let second = crate::process::output(&[&own[..], &[("K_SINK", "http://sink")]].concat(), &[]).await;
+    assert_eq!(second.0, Some(64));
+    assert!(second.2.contains(spool), "{}", second.2);
+}
