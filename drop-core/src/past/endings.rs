@@ -104,7 +104,7 @@ impl Past {
     pub fn doubt(&mut self, id: ActId, now: Mono) -> bool {
         let Some(act) = self.act(id) else { return false };
         let known = |other: &Act| other.mode == Mode::Enforce && other.ended(now) == Some(Settled::Happened);
-        if !act.refuted || self.acts_at(&act.target.uid).any(known) {
+        if !act.refuted || !act.owes_proof() || self.acts_at(&act.target.uid).any(known) {
             return false;
         }
         let Some(act) = self.acts.get_mut(&id) else {
