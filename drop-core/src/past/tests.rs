@@ -7,7 +7,7 @@ use super::*;
 use crate::ports::Target;
 
 /// A past with one act, which was given up, and its pod seen alive after that.
-fn refuted() -> (Past, ActId, PodUid) {
+fn refuted(mode: Mode) -> (Past, ActId, PodUid) {
     let mut past = Past::default();
     let (alert, within) = (format!("{:032x}", 1).parse().unwrap(), Duration::from_secs(20));
     let Claimed::Yours(claim) = past.claim(alert, within, Mono(0)) else {
@@ -20,7 +20,7 @@ fn refuted() -> (Past, ActId, PodUid) {
         response: "r",
         target: &Target::new("shop".parse().unwrap(), "web".parse().unwrap(), uid.clone()),
         owner: None,
-        mode: Mode::Enforce,
+        mode,
         ends: Some(1),
         edits: false,
         limits: Vec::new(),
@@ -41,7 +41,7 @@ fn refuted() -> (Past, ActId, PodUid) {
 /// A read may be older than it seems.
 #[test]
 fn what_the_engine_itself_says_of_an_act_is_more_than_what_was_read() {
-    let (mut past, id, _) = refuted();
+    let (mut past, id, _) = refuted(Mode::Enforce);
     let how = Settlement {
         changed: Settled::Happened,
         ended: Settled::Happened,
@@ -55,7 +55,7 @@ fn what_the_engine_itself_says_of_an_act_is_more_than_what_was_read() {
 
 #[test]
 fn an_act_in_doubt_is_owed_a_proof_again() {
-    let (mut past, id, _) = refuted();
+    let (mut past, id, _) = refuted(Mode::Enforce);
     past.close(id, Mono(3));
     assert_eq!(past.obligations().count(), 0);
     assert!(past.doubt(id, Mono(4)));
@@ -68,7 +68,7 @@ fn an_act_in_doubt_is_owed_a_proof_again() {
 
 #[test]
 fn an_act_that_has_not_ended_its_pod_rests_before_anyone_looks_again() {
-    let (mut past, id, uid) = refuted();
+    let (mut past, id, uid) = refuted(Mode::Enforce);
     let later = Mono(2).plus(LOOK_AGAIN);
     assert!(past.to_look_at(Mono(later.0 - 1)).is_empty());
     assert_eq!(past.to_look_at(later).len(), 1);
@@ -79,4 +79,12 @@ fn an_act_that_has_not_ended_its_pod_rests_before_anyone_looks_again() {
     );
     assert!(past.doubt(id, later));
     assert_eq!(past.to_look_at(later).len(), 1, "its pod was seen to go");
+}
+
+/// Nothing was to be ended, so nothing came late.
+#[test]
+fn an_act_that_only_observes_is_never_in_doubt() {
+    let (mut past, id, _) = refuted(Mode::Observe);
+    assert!(!past.doubt(id, Mono(3)));
+    assert_eq!(past.obligations().count(), 0);
 }

@@ -8,7 +8,7 @@ use drop_core::guard::Guard;
 use drop_core::policy::Mode;
 use drop_core::record::Decided;
 
-use super::{Checked, alert_of, ended, endings};
+use super::{Checked, alert_of, decided, ended, endings};
 use crate::log::{Call, Heard, Log, Opened, Written};
 use crate::policies::kept;
 use crate::run::Run;
@@ -16,7 +16,7 @@ use crate::run::Run;
 /// 4. Once an alert's outcome is told, nothing more is done for it; and no response ends a pod twice for one alert.
 pub(super) fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
     for (told, decided) in endings(log) {
-        if is_crowded_out(run, log, told) {
+        if is_crowded_out(run, log, told.seq) {
             continue;
         }
         let more = |opened: &&Opened| {
@@ -62,11 +62,20 @@ pub(super) fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
     Ok(())
 }
 
-/// So many alerts were handled since that the memory has no room for this one: then the pod's UID alone guards.
-fn is_crowded_out(run: &Run, log: &Log, told: &Written) -> bool {
-    let later = endings(log).filter(|(later, _)| later.seq > told.seq);
-    let ids: BTreeSet<_> = later.map(|(_, decided)| decided.id).collect();
-    ids.len() >= run.bounds.alerts
+/// So many alerts may have been handled since, some without a record since their engine died, that the memory has no
+/// room for this one: then the pod's UID alone guards.
+fn is_crowded_out(run: &Run, log: &Log, since: u64) -> bool {
+    let before: BTreeSet<_> = decided(log)
+        .filter(|(written, _)| written.seq <= since)
+        .map(|(written, _)| written.task)
+        .collect();
+    let later = run
+        .tasks
+        .iter()
+        .enumerate()
+        .filter(|(task, _)| !before.contains(task));
+    let alerts: BTreeSet<_> = later.filter_map(|(_, task)| task.alert).collect();
+    alerts.len() >= run.bounds.alerts
 }
 
 /// 4. Nor is a pod ended by two alerts: not while one is at it, nor once one has done it with as little grace.
@@ -141,5 +150,7 @@ pub(super) fn is_forgotten(run: &Run, log: &Log, call: &Call, told: &Written, de
         .map_or(0, |opened| kept(&opened.policy, &opened.response));
     // It judged the alert's age when it arrived, and took longer than any delivery may.
     let stalled = u128::from(decided.times.ended) > CLAIM_WITHIN.as_nanos();
-    (old || other || stalled) && told.at.since(call.latest(told.seq)).as_secs() >= keep
+    // It was handled, forgotten, and acted on anew before this record of it was written.
+    let crowded = is_crowded_out(run, log, run.tasks[told.task].began);
+    crowded || (old || other || stalled) && told.at.since(call.latest(told.seq)).as_secs() >= keep
 }
