@@ -128,8 +128,15 @@ impl Drop for Server {
 /// In MiB.
 fn rss(child: &Child) -> Result<f64, Failed> {
     let text = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
-    let kib = line.split_whitespace().nth(1).ok_or("no number")?.parse::<f64>()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .ok_or("no VmRSS")?;
+    let kib = line
+        .split_whitespace()
+        .nth(1)
+        .ok_or("no number")?
+        .parse::<f64>()?;
     Ok(kib / 1024.0)
 }
 
@@ -295,8 +302,7 @@ impl Figures {
         done().await;
         let (alerts, took) = (ALERTS as f64, began.elapsed().as_secs_f64());
         self.rate.push(alerts / took);
-        self.cpu
-            .push((server.cpu()? - cpu).as_secs_f64() * 1e6 / alerts);
+        self.cpu.push((server.cpu()? - cpu).as_secs_f64() * 1e6 / alerts);
         self.p50.push(p50(server.address).await?);
         Ok(())
     }
@@ -338,12 +344,19 @@ async fn rates() -> Result<(), Failed> {
         child.kill()?;
         child.wait()?;
     }
-    println!("16 connections, beside bare hyper; an alert has {} bytes", alert(0).len());
+    println!(
+        "16 connections, beside bare hyper; an alert has {} bytes",
+        alert(0).len()
+    );
     bare.say("bare", &bare);
     crash.say("delivered, crash", &bare);
     power_loss.say("delivered, power-loss", &bare);
     hanging.say("accepted, sink hangs", &bare);
-    println!("idle: {:.1} MiB; exec to the first 200: {:.1} ms", median(idle), median(starts));
+    println!(
+        "idle: {:.1} MiB; exec to the first 200: {:.1} ms",
+        median(idle),
+        median(starts)
+    );
     Ok(())
 }
 
