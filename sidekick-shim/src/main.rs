@@ -8,7 +8,7 @@ use sidekick_shim::command::Told;
 use sidekick_shim::{Ended, Shim, command, serve, signals};
 use tokio::net::TcpListener;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Told { config, stdin } = match command::told() {
         Ok(told) => told,

@@ -128,8 +128,7 @@ impl<P: Post> Sender<P> {
         loop {
             match self.what_next(lane) {
                 Do::Try(trip) => {
-                    // There may be more to do than this.
-                    self.spool.ledger().wake_one(self.way.number);
+                    self.spool.ledger().pass_on(self.way.number);
                     self.go(trip).await;
                 }
                 Do::Wait(until) => self.wait(until).await,

@@ -146,15 +146,10 @@ pub async fn serve(
     let mut sending: JoinSet<()> = ways
         .map(|way| Sender::new(way, spool.clone(), Arc::clone(&metrics), closed.clone()).run())
         .collect();
-    let front = Front {
-        intake: Arc::new(Intake {
-            edits: config.edits,
-            sinks: config.sinks,
-        }),
-        spool: spool.clone(),
-        metrics: Arc::clone(&metrics),
-        bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
-    };
+    // Ends with this function.
+    let mut beside = JoinSet::new();
+    beside.spawn(spool.clone().hand_over());
+    let front = front(&config, &spool, &metrics);
     let draining = CancellationToken::new();
     let drain = async {
         tokio::select! {
@@ -181,6 +176,18 @@ pub async fn serve(
     }
     sending.shutdown().await;
     end(&spool, &metrics, config.spool.durability).await
+}
+
+fn front(config: &Config, spool: &Spool, metrics: &Arc<Metrics>) -> Front {
+    Front {
+        intake: Arc::new(Intake {
+            edits: config.edits.clone(),
+            sinks: config.sinks.clone(),
+        }),
+        spool: spool.clone(),
+        metrics: Arc::clone(metrics),
+        bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+    }
 }
 
 fn announce(listener: &TcpListener, config: &Config, plain: Option<&TcpListener>) {

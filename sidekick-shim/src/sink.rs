@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -33,6 +35,9 @@ const ANSWER_BYTES: usize = 64 * 1024;
 
 /// The longest token in bytes: servers refuse a longer header.
 const TOKEN_BYTES: usize = 16 * 1024;
+
+/// How long a token that is not there is not looked for.
+const NO_TOKEN: Duration = Duration::from_secs(1);
 
 const AGENT: &str = concat!("sidekick-shim/", env!("CARGO_PKG_VERSION"));
 
@@ -95,6 +100,8 @@ pub(crate) struct HttpSink {
     /// Those of every request.
     headers: HeaderMap,
     token: Option<Token>,
+    /// When there was last seen to be no token.
+    no_token: Mutex<Option<Instant>>,
     deadline: Duration,
 }
 
@@ -125,8 +132,28 @@ impl HttpSink {
             url: sink.url.clone(),
             headers,
             token: sink.token.clone(),
+            no_token: Mutex::default(),
             deadline: config.send_deadline,
         })
+    }
+
+    /// The header of the token, if there is one. Where there need not be one, and there is none, it is looked for again
+    /// after a while.
+    fn authorization(&self) -> Result<Option<HeaderValue>, String> {
+        let Some(Token { path, required }) = &self.token else {
+            return Ok(None);
+        };
+        if !required {
+            let mut none = self.no_token.lock().unwrap_or_else(PoisonError::into_inner);
+            if none.is_some_and(|since| since.elapsed() < NO_TOKEN) {
+                return Ok(None);
+            }
+            *none = (!path.exists()).then(Instant::now);
+            if none.is_some() {
+                return Ok(None);
+            }
+        }
+        authorization(path).map(Some)
     }
 
     async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, String> {
@@ -134,7 +161,7 @@ impl HttpSink {
             .body(Full::new(event))
             .map_err(|error| chain(&error))?;
         *request.headers_mut() = self.headers.clone();
-        if let Some(authorization) = self.token.as_ref().map(authorization).transpose()?.flatten() {
+        if let Some(authorization) = self.authorization()? {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
         match timeout_at(deadline, self.client.request(request)).await {
@@ -175,10 +202,7 @@ fn content_type(format: Format) -> &'static str {
 
 /// The header of a token as its file is now: Knative replaces it well before it expires. The file is small and in
 /// memory, so that reading it takes microseconds.
-fn authorization(Token { path, required }: &Token) -> Result<Option<HeaderValue>, String> {
-    if !required && !path.exists() {
-        return Ok(None);
-    }
+fn authorization(path: &Path) -> Result<HeaderValue, String> {
     let text = bytes(path)?;
     let token = text.trim_ascii();
     // A token is of these characters alone (RFC 6750); what else is there is not shown.
@@ -189,7 +213,7 @@ fn authorization(Token { path, required }: &Token) -> Result<Option<HeaderValue>
     let header = HeaderValue::from_bytes(&[b"Bearer ", token].concat());
     let mut header = header.map_err(|error| error.to_string())?;
     header.set_sensitive(true);
-    Ok(Some(header))
+    Ok(header)
 }
 
 /// An error and its causes on one line.

@@ -17,10 +17,11 @@ mod sync;
 mod waiting;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use falco_event::Alert;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::config::{self, Sink, WhenFull};
@@ -33,7 +34,7 @@ pub(crate) use open::Opened;
 pub(crate) use patience::{DELAY, Patience};
 use store::{Want, on_disk};
 pub(crate) use waiting::{Item, Key, Lane, Next};
-use writer::{Command, Keep, Writer};
+use writer::{Command, Keep, Reply, Writer};
 
 /// The spool, for those who put alerts in and those who take them out; cheap to clone.
 #[derive(Clone)]
@@ -41,7 +42,11 @@ pub(crate) struct Spool {
     writer: To,
     ledger: Arc<Ledger>,
     when_full: WhenFull,
+    replies: Arc<Mutex<Option<Replies>>>,
 }
+
+/// Replies of the writer that come together.
+type Replies = UnboundedReceiver<Vec<Reply>>;
 
 /// How the writer is asked.
 #[derive(Clone)]
@@ -49,7 +54,7 @@ enum To {
     Thread(Sender<Command>),
     /// Does what it is asked at once: a clock that stands still does not wait for a thread.
     #[cfg(test)]
-    Inline(Arc<std::sync::Mutex<Writer>>),
+    Inline(Arc<Mutex<Writer>>),
 }
 
 impl std::fmt::Debug for Spool {
@@ -85,7 +90,7 @@ impl Spool {
         metrics: &Arc<Metrics>,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, String> {
-        let (ledger, writer) = prepare(opened, spool, sinks, metrics, observer)?;
+        let (ledger, writer, replies) = prepare(opened, spool, sinks, metrics, observer)?;
         let (commands, out) = channel();
         std::thread::Builder::new()
             .name("spool".to_owned())
@@ -95,6 +100,7 @@ impl Spool {
             writer: To::Thread(commands),
             ledger,
             when_full: spool.when_full,
+            replies: Arc::new(Mutex::new(Some(replies))),
         })
     }
 
@@ -107,11 +113,12 @@ impl Spool {
         observer: &Arc<dyn Observer>,
     ) -> Self {
         let opened = open(spool).unwrap();
-        let (ledger, writer) = prepare(opened, spool, sinks, metrics, observer).unwrap();
+        let (ledger, writer, _) = prepare(opened, spool, sinks, metrics, observer).unwrap();
         Self {
-            writer: To::Inline(Arc::new(std::sync::Mutex::new(writer))),
+            writer: To::Inline(Arc::new(Mutex::new(writer))),
             ledger,
             when_full: spool.when_full,
+            replies: Arc::default(),
         }
     }
 
@@ -122,6 +129,17 @@ impl Spool {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Hands the replies of the writer over, as long as there can be any.
+    pub(crate) async fn hand_over(self) {
+        let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The writer ends when nobody can ask it any more.
+        drop(self);
+        let Some(mut replies) = replies else { return };
+        while let Some(replies) = replies.recv().await {
+            replies.into_iter().for_each(Reply::give);
+        }
     }
 
     fn ask(&self, command: Command) {
@@ -225,14 +243,16 @@ fn prepare(
     sinks: &[Sink],
     metrics: &Arc<Metrics>,
     observer: &Arc<dyn Observer>,
-) -> Result<(Arc<Ledger>, Writer), String> {
+) -> Result<(Arc<Ledger>, Writer, Replies), String> {
     let ledger = Ledger::new(spool.bytes as u64, sinks);
     metrics.broken(opened.broken.len() as u64);
+    let (replies, out) = unbounded_channel();
     let writer = Writer::new(
         opened,
         Arc::clone(&ledger),
         Arc::clone(metrics),
         Arc::clone(observer),
+        replies,
     );
-    Ok((ledger, writer.map_err(|error| error.to_string())?))
+    Ok((ledger, writer.map_err(|error| error.to_string())?, out))
 }

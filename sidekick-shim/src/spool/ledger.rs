@@ -302,7 +302,14 @@ impl Ledger {
         }
     }
 
-    /// One that finds more to do than it can wakes the next.
+    /// Wakes another if there is more to do.
+    pub(crate) fn pass_on(&self, sink: usize) {
+        let more = self.state().waiting.get(sink).is_some_and(Waiting::has_more);
+        if more {
+            self.wake_one(sink);
+        }
+    }
+
     pub(crate) fn wake_one(&self, sink: usize) {
         if let Some(line) = self.sinks.get(sink) {
             line.work.notify_one();

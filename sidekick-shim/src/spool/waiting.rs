@@ -132,6 +132,11 @@ impl Waiting {
         self.levels.iter().all(|level| level.pending.is_empty())
     }
 
+    /// Whether there is something to do.
+    pub(crate) fn has_more(&self) -> bool {
+        self.levels.iter().any(|level| !level.todo.is_empty())
+    }
+
     pub(crate) fn pends(&self, key: Key) -> bool {
         let level = self.levels.get(key.level);
         level.is_some_and(|level| level.pending.contains(key.seq))

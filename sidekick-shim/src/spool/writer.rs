@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use falco_event::{Alert, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
@@ -19,6 +20,10 @@ use crate::observer::Observer;
 
 /// How many things are done together at most.
 const TOGETHER: usize = 256;
+
+/// How long it waits for more when several asked at a time the last time: alerts that come together cost one commit, and
+/// one that comes alone does not wait.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// How long what is finished may stay on the disk: after a crash it is sent again.
 const TIDY: Duration = Duration::from_millis(50);
@@ -59,6 +64,19 @@ pub(crate) struct Keep {
     pub(crate) reply: oneshot::Sender<Result<(), Short>>,
 }
 
+/// A reply to one who asked to keep alerts.
+pub(crate) struct Reply {
+    to: oneshot::Sender<Result<(), Short>>,
+    result: Result<(), Short>,
+}
+
+impl Reply {
+    pub(crate) fn give(self) {
+        // Who does not wait any more has hung up.
+        let _ = self.to.send(self.result);
+    }
+}
+
 /// The writer; see the module.
 pub(crate) struct Writer {
     files: Files,
@@ -72,9 +90,13 @@ pub(crate) struct Writer {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     observer: Arc<dyn Observer>,
+    /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
+    replies: UnboundedSender<Vec<Reply>>,
     clock: Clock,
     tidy: Option<Instant>,
     look: Option<Instant>,
+    /// Several alerts came at a time the last time.
+    busy: bool,
 }
 
 /// What a transaction did.
@@ -98,6 +120,7 @@ impl Writer {
         ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
         observer: Arc<dyn Observer>,
+        replies: UnboundedSender<Vec<Reply>>,
     ) -> Stored<Self> {
         let Opened {
             files, store, dead, ..
@@ -112,9 +135,11 @@ impl Writer {
             ledger,
             metrics,
             observer,
+            replies,
             clock: Clock::start(),
             tidy: None,
             look: None,
+            busy: false,
         };
         writer.metrics.dead_letters(writer.buried);
         writer.plan(Instant::now());
@@ -133,6 +158,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
                 first => first.ok(),
             };
+            if self.busy {
+                std::thread::sleep(GATHER);
+            }
             let together = first.into_iter().chain(commands.try_iter()).take(TOGETHER);
             if let Some(reply) = self.carry_out(together.collect()) {
                 self.close();
@@ -155,6 +183,7 @@ impl Writer {
                 | Command::Close(_)) => others.push(other),
             }
         }
+        self.busy = keeps.len() > 1;
         if !keeps.is_empty() {
             self.keep(keeps);
         }
@@ -258,7 +287,7 @@ impl Writer {
 
     fn kept(&mut self, keeps: Vec<Keep>, done: Done, received: Timestamp) {
         self.wrote();
-        let mut alerts = Vec::new();
+        let (mut alerts, mut replies) = (Vec::new(), Vec::new());
         for (keep, keys) in keeps.into_iter().zip(done.keys) {
             if let Some(keys) = &keys {
                 alerts.extend(keys.iter().copied().zip(keep.alerts.iter().cloned()));
@@ -268,8 +297,12 @@ impl Writer {
                 self.metrics.accepted(keep.alerts.len() as u64);
                 see(&*self.observer, &keep.alerts);
             }
-            let _ = keep.reply.send(keys.map(drop).ok_or(Short::Full));
+            replies.push(Reply {
+                to: keep.reply,
+                result: keys.map(drop).ok_or(Short::Full),
+            });
         }
+        self.reply(replies);
         let age = (Duration::ZERO, tokio::time::Instant::now());
         let items = alerts.into_iter().map(|(key, alert)| {
             let item = Item { alert, received, age };
@@ -289,6 +322,16 @@ impl Writer {
                 "a sink is over its share of the spool: it lost alerts"
             );
         }
+    }
+
+    fn reply(&self, mut replies: Vec<Reply>) {
+        if replies.len() > 1 {
+            match self.replies.send(replies) {
+                Ok(()) => return,
+                Err(unsent) => replies = unsent.0,
+            }
+        }
+        replies.into_iter().for_each(Reply::give);
     }
 
     /// After something was written.
