@@ -24,6 +24,8 @@ impl Program {
         let mut command = Command::new(shim());
         command
             .env("K_SINK", format!("http://{sink}/"))
+            // A spool of an earlier run would be sent first.
+            .env("SHIM_DURABILITY", "memory")
             .env("LISTENADDRESS", "127.0.0.1")
             .env("LISTENPORT", "0");
         Self::start(command)
