@@ -16,7 +16,8 @@ use crate::run::Run;
 /// 4. Once an alert's outcome is told, nothing more is done for it; and no response ends a pod twice for one alert.
 pub(super) fn redelivery_changes_nothing_more(run: &Run, log: &Log) -> Checked {
     for (told, decided) in endings(log) {
-        if is_crowded_out(run, log, told.seq) {
+        // It was handled some time after its task began, and its record came later still.
+        if is_crowded_out(run, log, run.tasks[told.task].began) {
             continue;
         }
         let more = |opened: &&Opened| {
