@@ -4,14 +4,15 @@
 //! right edge of a tree, its place in line is its key, and no index is needed: newest, oldest, most and least urgent are
 //! the ends of eight trees. What is done with goes in ranges.
 
-use std::fs::File;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod connect;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 
 use crate::config::Durability;
+use connect::connect;
 
 /// One table for each of Falco's priorities; a level is a priority's number, 0 for `Emergency`.
 pub(crate) const LEVELS: usize = 8;
@@ -25,9 +26,6 @@ const PAGE_ROOM: u64 = PAGE - 12;
 /// What an alert needs in its page beside its bytes: its key, when it was received, and lengths.
 const ROW: u64 = 24;
 
-/// The longest journal that is kept, in bytes; SQLite brings it into the file after 1,000 pages.
-const JOURNAL: u64 = 4 * 1024 * 1024;
-
 /// After how many alerts the counts are written down. After a crash as many are counted anew.
 const COUNT_EVERY: u64 = 1024;
 
@@ -40,12 +38,6 @@ const GIVE_BACK: u64 = 256;
 /// How many alerts are read at a time, and about how many bytes of them.
 const READ_ALERTS: usize = 32;
 const READ_BYTES: usize = 128 * 1024;
-
-/// How many pages the file has without alerts, and some.
-const SMALL: u64 = 64;
-
-/// Which form the tables have.
-const VERSION: i64 = 1;
 
 /// Why the store could not do something, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -416,63 +408,6 @@ const BACKWARDS: &Each = each!(
     "SELECT seq, received, data FROM ",
     " WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2"
 );
-
-fn connect(place: &Place) -> Stored<Connection> {
-    let Place {
-        path,
-        durability,
-        bytes,
-    } = place;
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = path.as_deref().unwrap_or(Path::new(":memory:"));
-    let connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(Duration::ZERO)?;
-    connection.set_prepared_statement_cache_capacity(16 * LEVELS);
-    // Beside the alerts there are inner pages of the trees, and one for each table.
-    let pages = bytes / PAGE;
-    let pages = pages + pages / 128 + SMALL;
-    let synchronous = match durability {
-        Durability::PowerLoss => "FULL",
-        Durability::Crash | Durability::Memory => "NORMAL",
-    };
-    // The lock is for good, so that there is no memory to share with other processes.
-    connection.execute_batch(&format!(
-        "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -1024;
-         PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
-         PRAGMA journal_size_limit = {JOURNAL}; PRAGMA max_page_count = {pages}; PRAGMA temp_store = MEMORY;"
-    ))?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        VERSION => {}
-        0 => create(&connection, path.as_deref())?,
-        _ => {
-            let what = format!("it is of version {version}, and this program knows version {VERSION}");
-            return Err(StoreError::Failed(what));
-        }
-    }
-    Ok(connection)
-}
-
-/// Makes the tables, and sees that what later writes rest on is on the disk.
-fn create(connection: &Connection, path: Option<&Path>) -> Stored<()> {
-    let tables = CREATE.join(";\n");
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE;
-         {tables};
-         CREATE TABLE counts (level INTEGER PRIMARY KEY, alerts INTEGER NOT NULL, bytes INTEGER NOT NULL, next INTEGER NOT NULL);
-         INSERT INTO counts VALUES (0,0,0,1), (1,0,0,1), (2,0,0,1), (3,0,0,1), (4,0,0,1), (5,0,0,1), (6,0,0,1), (7,0,0,1);
-         CREATE TABLE progress (sink TEXT NOT NULL, level INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL);
-         PRAGMA user_version = {VERSION};
-         COMMIT;"
-    ))?;
-    // From the journal into the file, which is on the disk then; and so is its name.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    let folder = path.and_then(Path::parent).map(File::open).transpose();
-    folder
-        .and_then(|folder| folder.map_or(Ok(()), |folder| folder.sync_all()))
-        .map_err(|error| StoreError::Failed(error.to_string()))
-}
 
 #[cfg(test)]
 mod tests;
