@@ -182,8 +182,10 @@ fn the_file_stays_within_its_bound_and_says_when_it_is_full() {
         let mut store = Store::open(&place).unwrap();
         let data = vec![b'x'; size];
         // As many as there is room for, by its own count.
-        while store.bytes() + on_disk(size) <= BOUND {
-            filled(&mut store, 4, 1, &data);
+        for together in [256_usize, 1] {
+            while store.bytes() + together as u64 * on_disk(size) <= BOUND {
+                filled(&mut store, 4, together, &data);
+            }
         }
         let more = store.write(|store| {
             for _ in 0..BOUND / on_disk(size) {
