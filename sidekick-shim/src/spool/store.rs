@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 
 use crate::config::Durability;
-use connect::connect;
+use connect::{connect, set_up};
 
 /// One table for each of Falco's priorities; a level is a priority's number, 0 for `Emergency`.
 pub(crate) const LEVELS: usize = 8;
@@ -153,7 +153,11 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the store, or makes it. Of one that was not closed nothing is looked through but its journal.
     pub(crate) fn open(place: &Place) -> Stored<Self> {
-        let connection = connect(place)?;
+        Self::over(connect(place)?, place)
+    }
+
+    fn over(connection: Connection, place: &Place) -> Stored<Self> {
+        set_up(&connection, place)?;
         let mut store = Self {
             connection,
             counts: Default::default(),
@@ -409,5 +413,9 @@ const BACKWARDS: &Each = each!(
     " WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2"
 );
 
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod tests;

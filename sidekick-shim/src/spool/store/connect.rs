@@ -18,16 +18,23 @@ pub(super) const SMALL: u64 = 64;
 /// Which form the tables have.
 const VERSION: i64 = 1;
 
+/// One thread owns the connection.
+pub(super) fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
 pub(super) fn connect(place: &Place) -> Stored<Connection> {
+    let file = place.path.as_deref().unwrap_or(Path::new(":memory:"));
+    Ok(Connection::open_with_flags(file, flags())?)
+}
+
+/// Makes the file the store that it is to be, if it is not that yet.
+pub(super) fn set_up(connection: &Connection, place: &Place) -> Stored<()> {
     let Place {
         path,
         durability,
         bytes,
     } = place;
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = path.as_deref().unwrap_or(Path::new(":memory:"));
-    let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(16 * LEVELS);
     // Beside the alerts there are inner pages of the trees, and one for each table.
@@ -37,22 +44,21 @@ pub(super) fn connect(place: &Place) -> Stored<Connection> {
         Durability::PowerLoss => "FULL",
         Durability::Crash | Durability::Memory => "NORMAL",
     };
-    // The lock is for good, so that there is no memory to share with other processes.
+    // The lock is for good, and before anything is read, so that there is no memory to share with other processes.
     connection.execute_batch(&format!(
-        "PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA cache_size = -1024;
-         PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = {PAGE}; PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA cache_size = -1024; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
          PRAGMA journal_size_limit = {JOURNAL}; PRAGMA max_page_count = {pages}; PRAGMA temp_store = MEMORY;"
     ))?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
-        VERSION => {}
-        0 => create(&connection, path.as_deref())?,
+        VERSION => Ok(()),
+        0 => create(connection, path.as_deref()),
         _ => {
             let what = format!("it is of version {version}, and this program knows version {VERSION}");
-            return Err(StoreError::Failed(what));
+            Err(StoreError::Failed(what))
         }
     }
-    Ok(connection)
 }
 
 /// Makes the tables, and sees that what later writes rest on is on the disk.
