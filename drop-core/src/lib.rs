@@ -9,6 +9,8 @@
 //! Three files tell what the product does: [`plan`], [`decide`], [`engine`]. Nothing here reads a clock, a file, the
 //! environment or the network: time is an argument, and the world is behind the four [`ports`].
 
+#![forbid(unsafe_code)]
+
 pub mod condition;
 pub mod decide;
 pub mod engine;

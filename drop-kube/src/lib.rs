@@ -21,6 +21,8 @@
 //! (`k8s-openapi = { version = "0.29", features = ["v1_33"] }`): the oldest server it has to work with. To check this
 //! crate alone, without its tests, set `K8S_OPENAPI_ENABLED_VERSION=1.33`.
 
+#![forbid(unsafe_code)]
+
 mod access;
 mod budgets;
 mod caller;

@@ -4,6 +4,8 @@
 //! alert, as a task of its own; [`command`] is the command line. The server knows nothing about pods: what is done about
 //! an alert is decided in `drop-core`, and done through `drop-kube`.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod body;
 mod clock;

@@ -66,6 +66,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(not(test), forbid(unsafe_code))]
+
 mod accept;
 pub mod command;
 mod config;

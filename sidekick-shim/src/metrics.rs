@@ -35,12 +35,10 @@ pub(crate) enum Lost {
     Broken,
     /// The program ended before it was delivered, and nothing keeps it.
     Shutdown,
-    /// Its try panicked: an observer's mistake or ours.
-    InternalError,
 }
 
 impl Lost {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::NotTaken,
         Self::Unwritable,
         Self::SpoolFull,
@@ -49,7 +47,6 @@ impl Lost {
         Self::DeadLettersFull,
         Self::Broken,
         Self::Shutdown,
-        Self::InternalError,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -62,7 +59,6 @@ impl Lost {
             Self::DeadLettersFull => "dead_letters_full",
             Self::Broken => "spool_broken",
             Self::Shutdown => "shutdown",
-            Self::InternalError => "internal_error",
         }
     }
 }

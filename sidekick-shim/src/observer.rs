@@ -1,5 +1,7 @@
 //! A view of each hop of an alert, for a program that runs the shim inside itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use falco_event::{Alert, AlertId};
 
 use crate::sink::Answer;
@@ -7,7 +9,7 @@ use crate::sink::Answer;
 /// Sees what the shim does with an alert, hop by hop. Every method does nothing unless it is written.
 ///
 /// The methods are called on the path of the alert: one that is slow holds the shim up, so hand over to a channel.
-/// `()` is the observer that sees nothing.
+/// One that panics is logged, and changes nothing. `()` is the observer that sees nothing.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -43,3 +45,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 impl Observer for () {}
+
+/// Lets an observer see something: what it does there costs no alert.
+pub(crate) fn guarded(see: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(see)).is_err() {
+        tracing::error!("an observer panicked");
+    }
+}

@@ -9,10 +9,7 @@ mod backoff;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Sink;
 use crate::envelope::Envelope;
 use crate::metrics::{Lost, Metrics, SinkMetrics};
-use crate::observer::Observer;
+use crate::observer::{Observer, guarded};
 use crate::printable::Printable;
 use crate::retry::{Verdict, pause};
 use crate::sink::{Answer, Post};
@@ -233,26 +230,9 @@ impl<P: Post> Sender<P> {
         }
         let begun = Instant::now();
         self.own.begin();
-        let answer = self.try_once(&trip, body).await;
+        let answer = self.way.try_once(&trip, body).await;
         self.own.end(begun.elapsed());
-        match answer {
-            Some(answer) => self.settle(trip, &answer).await,
-            None => self.broken(&trip),
-        }
-    }
-
-    /// None if an observer panicked: its alert is gone with it, and no other.
-    async fn try_once(&self, trip: &Trip, body: Bytes) -> Option<Answer> {
-        let mut tried = pin!(self.way.try_once(trip, body));
-        std::future::poll_fn(|context| {
-            let polled = catch_unwind(AssertUnwindSafe(|| tried.as_mut().poll(context)));
-            match polled {
-                Ok(Poll::Pending) => Poll::Pending,
-                Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
-                Err(_) => Poll::Ready(None),
-            }
-        })
-        .await
+        self.settle(trip, &answer).await;
     }
 
     async fn settle(&self, trip: Trip, answer: &Answer) {
@@ -301,7 +281,8 @@ impl<P: Post> Sender<P> {
         let jitter = fastrand::f64();
         let alarm = state.backoff.failure(now, pauses, jitter, answer.retry_after());
         let due = now + pause(trip.tries, jitter, answer.retry_after());
-        let too_old = trip.item.age().saturating_add(due - now) > self.way.retry_for;
+        // Nothing is given up for a wrong configuration, however long that takes to be mended.
+        let too_old = !state.backoff.paused && trip.item.age().saturating_add(due - now) > self.way.retry_for;
         if !too_old {
             state.resting.push(Reverse(Resting {
                 due,
@@ -366,17 +347,6 @@ impl<P: Post> Sender<P> {
         let rule = Printable(alert.rule());
         tracing::error!(sink = self.way.sink.name, id = %alert.id(), %rule, answer, tries = trip.tries, "an alert was not delivered: it is a dead letter");
     }
-
-    fn broken(&self, trip: &Trip) {
-        self.state().backoff.unprobed();
-        self.spool.settle(self.way.number, trip.key);
-        self.metrics.lost(Lost::InternalError, 1);
-        self.own.failed();
-        tracing::error!(
-            sink = self.way.sink.name,
-            "an alert was lost while it was sent: its try panicked"
-        );
-    }
 }
 
 impl State {
@@ -392,9 +362,9 @@ impl State {
 impl<P: Post> Way<P> {
     async fn try_once(&self, trip: &Trip, body: Bytes) -> Answer {
         let id = trip.item.alert.id();
-        self.observer.sending(id, trip.tries, &body);
+        guarded(|| self.observer.sending(id, trip.tries, &body));
         let answer = self.http.post(body).await;
-        self.observer.answered(id, trip.tries, &answer);
+        guarded(|| self.observer.answered(id, trip.tries, &answer));
         answer
     }
 }

@@ -12,6 +12,7 @@ mod ledger;
 mod open;
 mod patience;
 mod ranges;
+mod reserve;
 mod store;
 mod sync;
 mod waiting;
@@ -152,6 +153,7 @@ impl Spool {
                 let reply = writer.carry_out(vec![command]);
                 writer.tidy_at_once();
                 if let Some(reply) = reply {
+                    writer.close();
                     let _ = reply.send(());
                 }
             }
@@ -256,3 +258,6 @@ fn prepare(
     );
     Ok((ledger, writer.map_err(|error| error.to_string())?, out))
 }
+
+#[cfg(test)]
+mod tests;

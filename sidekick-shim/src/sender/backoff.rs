@@ -20,7 +20,8 @@ pub(super) struct Backoff {
     /// It is left alone until then; and then one try shows whether it is back.
     until: Option<Instant>,
     probing: bool,
-    paused: bool,
+    /// It has refused what it was asked since it last took something.
+    pub(super) paused: bool,
 }
 
 /// Whether a try may start.
@@ -83,7 +84,7 @@ impl Backoff {
         self.probing = false;
         self.failures = self.failures.saturating_add(1);
         let new = pauses && !self.paused;
-        self.paused = pauses;
+        self.paused |= pauses;
         let row = if pauses { 1 } else { IN_A_ROW };
         if self.failures >= row {
             let tries = self.failures - row + 1;

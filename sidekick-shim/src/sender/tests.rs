@@ -216,14 +216,13 @@ async fn an_event_that_is_too_large_is_not_sent_and_a_dead_letter() {
 async fn a_wrong_configuration_pauses_the_sink_and_loses_nothing() {
     for code in [301, 308, 401, 403, 405, 407, 410] {
         let start = Instant::now();
-        let mended = Duration::from_secs(30);
+        // Longer than an alert may be tried, and then it takes a while to come up.
+        let (mended, up) = (2 * RETRY_FOR, 2 * RETRY_FOR + Duration::from_secs(9));
         let run = run(
-            move |_, _| {
-                if start.elapsed() < mended {
-                    status(code)
-                } else {
-                    status(200)
-                }
+            move |_, _| match start.elapsed() {
+                so_far if so_far < mended => status(code),
+                so_far if so_far < up => status(503),
+                _ => status(200),
             },
             Duration::ZERO,
             (),
@@ -232,9 +231,9 @@ async fn a_wrong_configuration_pauses_the_sink_and_loses_nothing() {
             run.push(&n.to_string()).await;
         }
         let (got, counters) = run.end().await;
-        let (before, after): (Vec<_>, Vec<_>) = got.iter().partition(|got| got.at < mended);
+        let (before, after): (Vec<_>, Vec<_>) = got.iter().partition(|got| got.at < up);
         // All places at once, and then one probe at a time.
-        assert!(before.len() < 48, "{code}: {}", before.len());
+        assert!(before.len() < 150, "{code}: {}", before.len());
         let mut after = rules_of(&after);
         after.sort_unstable();
         after.dedup();
@@ -439,7 +438,7 @@ async fn at_most_eight_requests_are_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_panics_costs_its_alert_and_no_other() {
+async fn an_observer_that_panics_costs_no_alert() {
     struct Panics;
     impl Observer for Panics {
         fn answered(&self, id: falco_event::AlertId, _: u32, _: &Answer) {
@@ -453,9 +452,6 @@ async fn an_observer_that_panics_costs_its_alert_and_no_other() {
     assert_eq!(got.len(), 2);
     counts(
         &counters,
-        &[
-            r#"sidekick_shim_dropped_total{reason="internal_error"} 1"#,
-            r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="ok"} 1"#,
-        ],
+        &[r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="ok"} 2"#],
     );
 }

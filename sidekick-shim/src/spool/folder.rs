@@ -42,6 +42,11 @@ impl Folder {
         self.path.join("alerts.db")
     }
 
+    /// Where room is held.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
     /// Where the dead letters are.
     pub(crate) fn dead(&self) -> PathBuf {
         dead(&self.path)

@@ -117,6 +117,11 @@ impl Ledger {
         }
     }
 
+    /// What is on the disk at the start, and of that no sink waits for: one that is not configured any more did.
+    pub(crate) fn left_over(&self, level: usize, seqs: Ranges) {
+        self.state().finish_all(level, seqs);
+    }
+
     /// Alerts that are on the disk now; to every sink that wants them, or to one.
     pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) {
         let mut state = self.state();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::dead::DeadLetters;
 use super::folder::{Folder, journal, set_aside};
+use super::reserve::Reserve;
 use super::store::{Place, Store, StoreError, Stored};
 use super::sync::Syncer;
 use crate::config::{Durability, Spool};
@@ -14,6 +15,7 @@ pub(crate) struct Files {
     folder: Option<Folder>,
     place: Place,
     syncer: Option<Syncer>,
+    pub(super) reserve: Reserve,
 }
 
 /// A spool whose files are open.
@@ -45,6 +47,7 @@ impl Files {
                 durability: spool.durability,
                 bytes: spool.bytes as u64,
             },
+            reserve: Reserve::hold(folder.as_ref().map(Folder::reserve)),
             folder,
             syncer,
         };

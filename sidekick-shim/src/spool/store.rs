@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 
 use crate::config::Durability;
+pub(crate) use connect::JOURNAL;
 use connect::{connect, set_up};
 
 /// One table for each of Falco's priorities; a level is a priority's number, 0 for `Emergency`.
@@ -332,6 +333,13 @@ impl Store {
                 .execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK})"))?;
         }
         Ok(free > SPARE_PAGES + GIVE_BACK)
+    }
+
+    /// Brings what is in the journal into the file, as far as there is room, and gives the journal's room back.
+    pub(crate) fn empty_journal(&self) -> Stored<()> {
+        Ok(self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
     }
 
     fn statement(&self, sql: &str) -> Stored<CachedStatement<'_>> {

@@ -203,7 +203,10 @@ impl Writer {
         if self.tidy.is_none() && self.ledger.has_finished() {
             self.tidy = Some(now + TIDY);
         }
-        let look = self.buried > 0 || !self.ledger.is_writable() || self.ledger.has_several();
+        let look = self.buried > 0
+            || !self.ledger.is_writable()
+            || !self.files.reserve.is_held()
+            || self.ledger.has_several();
         if self.look.is_none() && look {
             self.look = Some(now + LOOK);
         }
@@ -266,7 +269,7 @@ impl Writer {
         Ok(oldest)
     }
 
-    fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.tidy_up();
         self.store = None;
     }
@@ -285,6 +288,7 @@ fn take_stock(store: &Store, ledger: &Ledger) -> Stored<()> {
             }
             ledger.stored(sink, level, &seqs);
         }
+        ledger.left_over(level, Ranges::from_iter([first..=last]));
     }
     ledger.set_counts(store.counts());
     Ok(())

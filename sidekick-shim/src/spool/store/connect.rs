@@ -10,7 +10,7 @@ use super::{CREATE, LEVELS, PAGE, Place, StoreError, Stored};
 use crate::config::Durability;
 
 /// The longest journal that is kept, in bytes; SQLite brings it into the file after 1,000 pages.
-pub(super) const JOURNAL: u64 = 4 * 1024 * 1024;
+pub(crate) const JOURNAL: u64 = 4 * 1024 * 1024;
 
 /// How many pages the file has without alerts, and some.
 pub(super) const SMALL: u64 = 64;

@@ -32,7 +32,7 @@ static DISKS: LazyLock<Mutex<BTreeMap<String, Disk>>> = LazyLock::new(|| {
     #[expect(unsafe_code, reason = "a file system is registered with SQLite by a pointer")]
     // SAFETY: the methods are those of the library, for these types; the registration is never taken back.
     let registered = unsafe { rsqlite_vfs::register_vfs::<Methods, Disks>(NAME, (), false) };
-    registered.unwrap();
+    let _ = registered.unwrap().into_raw();
     Mutex::default()
 });
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -196,6 +196,10 @@ fn disks() -> MutexGuard<'static, BTreeMap<String, Disk>> {
     DISKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn offset(at: u64) -> usize {
+    usize::try_from(at).unwrap()
+}
+
 fn find(path: &str) -> VfsResult<(Disk, String)> {
     let found = path.split_once('/').and_then(|(number, name)| {
         let disk = disks().get(number)?.clone();
@@ -225,7 +229,7 @@ impl VfsFile for Open {
 
     fn read(&mut self, into: &mut [u8], at: u64) -> VfsResult<usize> {
         Ok(self.look(|bytes| {
-            let bytes = bytes.get(at as usize..).unwrap_or_default();
+            let bytes = bytes.get(offset(at)..).unwrap_or_default();
             let length = bytes.len().min(into.len());
             into[..length].copy_from_slice(&bytes[..length]);
             length
@@ -233,7 +237,7 @@ impl VfsFile for Open {
     }
 
     fn write(&mut self, bytes: &[u8], at: u64) -> VfsResult<()> {
-        let at = at as usize;
+        let at = offset(at);
         if !self.disk.has_room(&self.name, at + bytes.len()) {
             return Err(VfsError::new(VfsErrorCode::Full, "no room".into()));
         }
@@ -252,7 +256,7 @@ impl VfsFile for Open {
     }
 
     fn truncate(&mut self, length: u64) -> VfsResult<()> {
-        let length = length as usize;
+        let length = offset(length);
         self.disk
             .step(&self.name, |file| file.change(Change::Length(length)));
         Ok(())

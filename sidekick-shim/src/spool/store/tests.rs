@@ -2,7 +2,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::connect::{JOURNAL, SMALL};
+use super::connect::SMALL;
 use super::*;
 
 const BOUND: u64 = 16 * 1024 * 1024;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use falco_event::{Alert, Timestamp};
+use falco_event::Timestamp;
 
 use super::{Keep, Reply, Writer, level, remove};
 use crate::metrics::Lost;
-use crate::observer::Observer;
+use crate::observer::guarded;
 use crate::spool::ledger::{Ledger, Short};
 use crate::spool::store::{LEVELS, Store, StoreError, Stored, on_disk};
 use crate::spool::waiting::{Item, Key};
@@ -34,20 +34,30 @@ impl Writer {
     pub(super) fn keep(&mut self, mut keeps: Vec<Keep>) {
         let received = Timestamp::now();
         let promised = keeps.iter().map(|keep| keep.promised).sum();
-        let mut done = self.write(&keeps, received, 0);
+        let mut done = if self.files.reserve.is_held() {
+            self.write(&keeps, received, 0)
+        } else {
+            Err(StoreError::Full("the disk is full".to_owned()))
+        };
         if let Err(StoreError::Corrupt(why)) = &done {
             self.recover(why);
             done = self.write(&keeps, received, 0);
         }
-        if let Err(error @ StoreError::Full(_)) = &done {
+        let is_full = matches!(done, Err(StoreError::Full(_)));
+        if is_full {
             // The disk is full before the spool is. Who has waited makes room, the others wait.
+            self.make_do();
             let (forced, others): (Vec<_>, Vec<_>) = keeps.into_iter().partition(|keep| keep.make_room);
-            self.failed(error);
-            refuse(others, Short::Unwritable);
+            refuse(others, Short::Full);
             keeps = forced;
-            done = self.write(&keeps, received, EVICT);
         }
         self.ledger.keep_promise(promised);
+        if keeps.is_empty() {
+            return;
+        }
+        if is_full {
+            done = self.write(&keeps, received, EVICT);
+        }
         match done {
             Ok(done) => self.kept(keeps, done, received),
             Err(error) => {
@@ -59,9 +69,6 @@ impl Writer {
 
     /// Writes all of them in one transaction. Who makes room frees at least so many bytes.
     fn write(&mut self, keeps: &[Keep], received: Timestamp, evict: u64) -> Stored<Done> {
-        if keeps.is_empty() {
-            return Ok(Done::default());
-        }
         let ledger = Arc::clone(&self.ledger);
         let make_room = keeps.iter().any(|keep| keep.make_room);
         // What is finished goes before anything is lost.
@@ -98,7 +105,7 @@ impl Writer {
             // Before the senders see it: the hops of an alert are seen in their order.
             if keys.is_some() {
                 self.metrics.accepted(keep.alerts.len() as u64);
-                see(&*self.observer, &keep.alerts);
+                guarded(|| keep.alerts.iter().for_each(|alert| self.observer.accepted(alert)));
             }
             replies.push(Reply {
                 to: keep.reply,
@@ -135,6 +142,18 @@ impl Writer {
             }
         }
         replies.into_iter().for_each(Reply::give);
+    }
+
+    /// The disk is full: gives what was kept for this.
+    pub(super) fn make_do(&mut self) -> bool {
+        let had = self.files.reserve.give();
+        if had {
+            tracing::error!("the disk of the spool is full: it does not grow until there is room again");
+        }
+        if let Err(error) = self.store().and_then(|store| store.empty_journal()) {
+            tracing::warn!(%error, "the journal of the spool cannot be emptied");
+        }
+        had
     }
 
     /// After something was written.
@@ -197,16 +216,4 @@ fn room_for(keep: &Keep, evict: u64, store: &mut Store, ledger: &Ledger, done: &
         }
     }
     Ok(ledger.missing(bytes, store.bytes()) == 0)
-}
-
-/// An observer that panics does not end the thread.
-fn see(observer: &dyn Observer, alerts: &[Alert]) {
-    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        for alert in alerts {
-            observer.accepted(alert);
-        }
-    }));
-    if seen.is_err() {
-        tracing::error!("an observer panicked");
-    }
 }

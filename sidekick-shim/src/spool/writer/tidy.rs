@@ -1,19 +1,44 @@
 //! What is done beside: what is finished goes, and dead letters come and go.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{LOOK, TIDY, Writer, level, remove};
 use crate::metrics::Lost;
 use crate::spool::dead::DeadLetter;
-use crate::spool::store::{Row, Store, Stored, on_disk};
+use crate::spool::store::{Row, Store, StoreError, Stored, on_disk};
 use crate::spool::waiting::Key;
 
 impl Writer {
     pub(super) fn tidy_up(&mut self) {
         self.tidy = None;
-        let finished = self.ledger.take_finished();
-        let several = self.ledger.has_several().then(|| self.ledger.progress());
-        let more = self.store.as_mut().map(|store| {
+        if self.store.is_none() {
+            return;
+        }
+        let mut more = self.tidy_once();
+        if matches!(more, Err(StoreError::Full(_))) && self.make_do() {
+            more = self.tidy_once();
+        }
+        match more {
+            Ok(more) => {
+                self.wrote();
+                if more {
+                    self.tidy = Some(Instant::now() + TIDY);
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.tidy = Some(Instant::now() + LOOK);
+            }
+        }
+    }
+
+    /// Removes what is finished; whether there is more to do.
+    fn tidy_once(&mut self) -> Stored<bool> {
+        let ledger = Arc::clone(&self.ledger);
+        let finished = ledger.take_finished();
+        let several = ledger.has_several().then(|| ledger.progress());
+        let more = self.store().and_then(|store| {
             store.write(|store| {
                 remove(store, &finished)?;
                 if let Some(progress) = &several {
@@ -26,20 +51,10 @@ impl Writer {
                 store.give_back()
             })
         });
-        match more {
-            Some(Ok(more)) => {
-                self.wrote();
-                if more {
-                    self.tidy = Some(Instant::now() + TIDY);
-                }
-            }
-            Some(Err(error)) => {
-                self.ledger.put_finished(&finished);
-                self.failed(&error);
-                self.tidy = Some(Instant::now() + LOOK);
-            }
-            None => {}
+        if more.is_err() {
+            ledger.put_finished(&finished);
         }
+        more
     }
 
     #[cfg(test)]
@@ -53,6 +68,9 @@ impl Writer {
         self.look = None;
         if !self.ledger.is_writable() {
             self.try_to_write();
+        }
+        if self.files.reserve.hold_again() {
+            tracing::info!("the disk of the spool has room again");
         }
         if self.ledger.has_several() {
             self.tidy_up();
