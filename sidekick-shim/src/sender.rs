@@ -26,13 +26,18 @@ use crate::printable::Printable;
 use crate::retry::{Verdict, pause};
 use crate::sink::{Answer, Post};
 use crate::spool::dead::DeadLetter;
-use crate::spool::{Item, Key, Lane, Next, Spool};
+use crate::spool::{Again, Item, Key, Lane, Next, Spool};
 use backoff::{Backoff, Leave};
 
 /// How many requests to a sink are in flight at once, and so how many connections are kept: half of them take the newest
 /// alerts, the other half the oldest. Enough to hide a Broker's latency (8 requests of 5 ms are 1,600 alerts/s), few
 /// enough not to be its load test.
 pub(crate) const CONCURRENCY: u32 = 8;
+
+/// How many alerts that have rested are read at a time where they are not in memory, and how long that may take until
+/// they are looked for again.
+const READ_AT_A_TIME: usize = 4;
+const READ_WITHIN: Duration = Duration::from_millis(20);
 
 /// How often at most the log says that tries fail. An outage with a full spool would write thousands of lines a second.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -82,6 +87,8 @@ struct State {
     resting: BinaryHeap<Reverse<Resting>>,
     backoff: Backoff,
     complained: Option<Instant>,
+    /// Until then nothing is given up for its age: the sink was paused.
+    patient: Option<Instant>,
     last_rested: bool,
 }
 
@@ -182,18 +189,34 @@ impl<P: Post> Sender<P> {
     }
 
     fn rested(&self, state: &mut State, now: Instant) -> Option<Trip> {
-        while state
-            .resting
-            .peek()
-            .is_some_and(|Reverse(resting)| resting.due <= now)
-            && let Some(Reverse(Resting { key, tries, .. })) = state.resting.pop()
+        let mut reading = Vec::new();
+        let mut trip = None;
+        while trip.is_none()
+            && reading.len() < READ_AT_A_TIME
+            && state
+                .resting
+                .peek()
+                .is_some_and(|Reverse(resting)| resting.due <= now)
+            && let Some(Reverse(resting)) = state.resting.pop()
         {
-            // Without it: it was given up meanwhile, or it is among those that were never tried again.
-            if let Some(item) = self.spool.ledger().again(self.way.number, key) {
-                return Some(Trip { key, item, tries });
+            let Resting { key, tries, .. } = resting;
+            match self.spool.ledger().again(self.way.number, key) {
+                Again::Try(item) => trip = Some(Trip { key, item, tries }),
+                Again::Read => {
+                    self.spool.read_one(self.way.number, key);
+                    reading.push(resting);
+                }
+                Again::Later => reading.push(resting),
+                Again::Gone => {}
             }
         }
-        None
+        // They are as they were, but for what is read meanwhile.
+        let due = now + READ_WITHIN;
+        let reading = reading
+            .into_iter()
+            .map(|resting| Reverse(Resting { due, ..resting }));
+        state.resting.extend(reading);
+        trip
     }
 
     fn untried(&self, lane: Lane) -> Option<Trip> {
@@ -240,7 +263,7 @@ impl<P: Post> Sender<P> {
             Verdict::Done => self.done(&trip),
             Verdict::Dead => {
                 self.took(answer);
-                self.bury(trip, answer.to_string()).await;
+                self.bury(trip, answer.in_full()).await;
             }
             Verdict::Again => self.put_off(&trip, answer, false),
             Verdict::Pause => self.put_off(&trip, answer, true),
@@ -281,8 +304,14 @@ impl<P: Post> Sender<P> {
         let jitter = fastrand::f64();
         let alarm = state.backoff.failure(now, pauses, jitter, answer.retry_after());
         let due = now + pause(trip.tries, jitter, answer.retry_after());
-        // Nothing is given up for a wrong configuration, however long that takes to be mended.
-        let too_old = !state.backoff.paused && trip.item.age().saturating_add(due - now) > self.way.retry_for;
+        let is_paused = pauses || state.backoff.paused;
+        if is_paused {
+            state.patient = Some(now + self.way.retry_for);
+        }
+        // Nothing is given up for a wrong configuration, however long that takes to be mended, and what waited for it
+        // has as long as any other then.
+        let too_old = state.patient.is_none_or(|until| now >= until)
+            && trip.item.age().saturating_add(due - now) > self.way.retry_for;
         if !too_old {
             state.resting.push(Reverse(Resting {
                 due,

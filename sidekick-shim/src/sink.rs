@@ -53,6 +53,11 @@ pub enum Answer {
         /// The body of its answer: empty if there was none, if it was over 64 KiB or if it broke off.
         body: Bytes,
     },
+    /// Nothing was sent: the token that the sink is to be shown cannot be read.
+    Unsent {
+        /// Why, on one line.
+        cause: String,
+    },
     /// No answer came: no connection, a connection that broke off, or the deadline of the try.
     /// The sink may have the event all the same.
     Nothing {
@@ -66,13 +71,27 @@ impl Answer {
         match self {
             Self::Status { status, .. } => verdict(*status),
             Self::Nothing { .. } => Verdict::Again,
+            Self::Unsent { .. } => Verdict::Pause,
         }
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            Self::Nothing { .. } => None,
+            Self::Nothing { .. } | Self::Unsent { .. } => None,
+        }
+    }
+}
+
+impl Answer {
+    /// With the beginning of its body, on one line.
+    pub(crate) fn in_full(&self) -> String {
+        match self {
+            Self::Status { body, .. } if !body.is_empty() => {
+                let body = String::from_utf8_lossy(body);
+                format!("{self}: {}", Printable(&body))
+            }
+            Self::Status { .. } | Self::Unsent { .. } | Self::Nothing { .. } => self.to_string(),
         }
     }
 }
@@ -82,6 +101,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Status { status, .. } => write!(f, "status {}", status.as_u16()),
             Self::Nothing { cause } => write!(f, "no answer: {cause}"),
+            Self::Unsent { cause } => write!(f, "not sent: {cause}"),
         }
     }
 }
@@ -156,17 +176,18 @@ impl HttpSink {
         authorization(path).map(Some)
     }
 
-    async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, String> {
-        let mut request = Request::post(&self.url)
-            .body(Full::new(event))
-            .map_err(|error| chain(&error))?;
+    async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, Answer> {
+        let nothing = |cause| Answer::Nothing { cause };
+        let request = Request::post(&self.url).body(Full::new(event));
+        let mut request = request.map_err(|error| nothing(chain(&error)))?;
         *request.headers_mut() = self.headers.clone();
-        if let Some(authorization) = self.authorization()? {
+        let authorization = self.authorization().map_err(|cause| Answer::Unsent { cause })?;
+        if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
         match timeout_at(deadline, self.client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| chain(&error)),
-            Err(_) => Err(format!("not within {:?}", self.deadline)),
+            Ok(answer) => answer.map_err(|error| nothing(chain(&error))),
+            Err(_) => Err(nothing(format!("not within {:?}", self.deadline))),
         }
     }
 }
@@ -176,7 +197,7 @@ impl Post for HttpSink {
         let deadline = Instant::now() + self.deadline;
         let response = match self.send(event, deadline).await {
             Ok(response) => response,
-            Err(cause) => return Answer::Nothing { cause },
+            Err(answer) => return answer,
         };
         let (head, body) = response.into_parts();
         // The status stands whatever happens to the body; reading it to its end lets the connection be used again.

@@ -34,7 +34,7 @@ use open::Files;
 pub(crate) use open::Opened;
 pub(crate) use patience::{DELAY, Patience};
 use store::{Want, on_disk};
-pub(crate) use waiting::{Item, Key, Lane, Next};
+pub(crate) use waiting::{Again, Item, Key, Lane, Next};
 use writer::{Command, Keep, Reply, Writer};
 
 /// The spool, for those who put alerts in and those who take them out; cheap to clone.
@@ -145,8 +145,12 @@ impl Spool {
 
     fn ask(&self, command: Command) {
         match &self.writer {
-            // It is gone only after it was told to end: who still asks gets no reply.
-            To::Thread(commands) => drop(commands.send(command)),
+            // Where it is gone, who asks gets no reply.
+            To::Thread(commands) => {
+                if commands.send(command).is_err() {
+                    self.ledger.set_writable(false);
+                }
+            }
             #[cfg(test)]
             To::Inline(writer) => {
                 let mut writer = writer.lock().unwrap();
@@ -200,6 +204,11 @@ impl Spool {
     /// Asks for alerts to be read; the sink is woken when they are.
     pub(crate) fn read(&self, sink: usize, want: Want) {
         self.ask(Command::Read { sink, want });
+    }
+
+    /// Asks for an alert that is to be tried again; the sink is woken when it is there.
+    pub(crate) fn read_one(&self, sink: usize, key: Key) {
+        self.ask(Command::Again { sink, key });
     }
 
     /// Puts an alert among the dead letters; false if that is not possible.

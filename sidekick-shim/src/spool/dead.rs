@@ -4,15 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use super::store::{StoreError, Stored};
 
 /// How many bytes of dead letters are kept; the oldest go first.
 const BYTES: u64 = 32 * 1024 * 1024;
 
-/// How long another process may hold the file.
-const BUSY: Duration = Duration::from_secs(1);
+/// How long another process may hold the file: the thread that takes alerts waits for it.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// How many are sent again at a time.
 const AT_A_TIME: usize = 64;
@@ -34,7 +34,13 @@ pub(crate) struct DeadLetter {
     pub(crate) data: Vec<u8>,
 }
 
-pub(crate) struct DeadLetters(Connection);
+/// The letters. Another process marks them; only the one that holds the folder adds and removes them, and knows how much
+/// there is.
+pub(crate) struct DeadLetters {
+    file: Connection,
+    count: u64,
+    bytes: u64,
+}
 
 impl DeadLetters {
     /// Opens the file, or makes it; none is memory.
@@ -45,20 +51,28 @@ impl DeadLetters {
         let connection = Connection::open_with_flags(path.unwrap_or(Path::new(":memory:")), flags)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch(
-            "PRAGMA auto_vacuum = FULL; PRAGMA cache_size = -256; PRAGMA synchronous = FULL;
+            "PRAGMA auto_vacuum = FULL; PRAGMA cache_size = -256; PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576;
              CREATE TABLE IF NOT EXISTS dead (
                  number INTEGER PRIMARY KEY AUTOINCREMENT, again INTEGER NOT NULL DEFAULT 0,
                  sink TEXT NOT NULL, received INTEGER NOT NULL, refused INTEGER NOT NULL, answer TEXT NOT NULL,
                  id TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (sink, id)
              );",
         )?;
-        Ok(Self(connection))
+        let (count, bytes) = connection.query_row(
+            "SELECT count(*), coalesce(sum(length(data)), 0) FROM dead",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(Self {
+            file: connection,
+            count,
+            bytes,
+        })
     }
 
-    pub(crate) fn count(&self) -> Stored<u64> {
-        Ok(self
-            .0
-            .query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?)
+    pub(crate) fn count(&self) -> u64 {
+        self.count
     }
 
     /// Adds one; how many had to go for it. One that is there already is replaced: it was refused again.
@@ -71,49 +85,53 @@ impl DeadLetters {
             id,
             data,
         } = letter;
-        let work = self.0.transaction()?;
+        let work = self.file.transaction()?;
+        let before: Option<u64> = work
+            .query_row(
+                "SELECT length(data) FROM dead WHERE sink = ?1 AND id = ?2",
+                [sink, id],
+                |row| row.get(0),
+            )
+            .optional()?;
         work.execute(
             "REPLACE INTO dead (sink, received, refused, answer, id, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![sink, received, refused, answer, id, data],
         )?;
-        let mut gone = 0;
-        loop {
-            let bytes: u64 = work.query_row("SELECT sum(length(data)) FROM dead", [], |row| row.get(0))?;
-            if bytes <= BYTES {
-                break;
-            }
-            gone += work.execute(
-                "DELETE FROM dead WHERE number = (SELECT min(number) FROM dead)",
-                [],
-            )? as u64;
-        }
+        let bytes = self.bytes - before.unwrap_or_default() + data.len() as u64;
+        let (gone, freed) = drop_oldest(&work, bytes.saturating_sub(BYTES))?;
         work.commit()?;
+        self.bytes = bytes - freed;
+        self.count = self.count + u64::from(before.is_none()) - gone;
         Ok(gone)
     }
 
     /// Marks all of them to be sent again; how many there are.
     pub(crate) fn requeue(&self) -> Stored<u64> {
-        Ok(self.0.execute("UPDATE dead SET again = 1", [])? as u64)
+        Ok(self.file.execute("UPDATE dead SET again = 1", [])? as u64)
     }
 
     /// Some of those that are to be sent again, with their numbers.
     pub(crate) fn again(&self) -> Stored<Vec<(i64, DeadLetter)>> {
         let mut statement = self
-            .0
+            .file
             .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE again = 1 ORDER BY number LIMIT ?1")?;
         let rows = statement.query_map([AT_A_TIME], |row| Ok((row.get(0)?, letter(row)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn remove(&self, number: i64) -> Stored<()> {
-        self.0.execute("DELETE FROM dead WHERE number = ?1", [number])?;
+    pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Stored<()> {
+        let gone = self
+            .file
+            .execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
+        self.count -= gone;
+        self.bytes -= gone * letter.data.len() as u64;
         Ok(())
     }
 
     /// All of them, the oldest first, one by one.
     pub(crate) fn each(&self, mut see: impl FnMut(DeadLetter)) -> Stored<()> {
         let mut statement = self
-            .0
+            .file
             .prepare("SELECT number, sink, received, refused, answer, id, data FROM dead ORDER BY number")?;
         for row in statement.query_map([], letter)? {
             see(row?);
@@ -123,11 +141,29 @@ impl DeadLetters {
 
     /// A number that changes when another process changed something.
     pub(crate) fn version(&self) -> Stored<i64> {
-        let version = self.0.query_row("PRAGMA data_version", [], |row| row.get(0));
+        let version = self.file.query_row("PRAGMA data_version", [], |row| row.get(0));
         version
             .optional()?
             .ok_or_else(|| StoreError::Failed("it has no version".to_owned()))
     }
+}
+
+/// Removes the oldest until so many bytes are freed; how many that were, and their bytes.
+fn drop_oldest(work: &Transaction<'_>, bytes: u64) -> rusqlite::Result<(u64, u64)> {
+    let (mut last, mut freed) = (0_i64, 0);
+    let mut oldest = work.prepare_cached("SELECT number, length(data) FROM dead ORDER BY number")?;
+    let mut rows = oldest.query([])?;
+    while freed < bytes
+        && let Some(row) = rows.next()?
+    {
+        last = row.get(0)?;
+        freed += row.get::<_, u64>(1)?;
+    }
+    let gone = match freed {
+        0 => 0,
+        _ => work.execute("DELETE FROM dead WHERE number <= ?1", [last])? as u64,
+    };
+    Ok((gone, freed))
 }
 
 fn letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {

@@ -6,8 +6,11 @@ use tokio::sync::Notify;
 
 use super::ranges::Ranges;
 use super::store::{Count, LEVELS};
-use super::waiting::{Found, Item, Key, Lane, Next, Waiting};
+use super::waiting::{Again, Found, Item, Key, Lane, Next, Waiting};
 use crate::config::Sink;
+
+/// How many alerts are removed at a time.
+const AT_A_TIME: u64 = 16 * 1024;
 
 /// Why an alert has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ struct Line {
 #[derive(Debug)]
 struct State {
     counts: [Count; LEVELS],
+    /// What alerts may take while the disk has no more, where that is less than the bound.
+    limit: Option<u64>,
     /// Bytes of alerts that were promised room and are not written yet.
     promised: u64,
     writable: bool,
@@ -55,6 +60,7 @@ impl Ledger {
             bound,
             state: Mutex::new(State {
                 counts: Default::default(),
+                limit: None,
                 promised: 0,
                 writable: true,
                 waiting: sinks.iter().map(|_| Waiting::default()).collect(),
@@ -105,7 +111,22 @@ impl Ledger {
     /// How many bytes are missing for alerts that were promised nothing, when so many are used.
     pub(crate) fn missing(&self, bytes: u64, used: u64) -> u64 {
         let all = bytes.saturating_add(used).saturating_add(self.state().promised);
-        all.saturating_sub(self.bound)
+        all.saturating_sub(self.state().bound(self.bound))
+    }
+
+    /// There is no more room on the disk than what is used, less some; or there is again.
+    pub(crate) fn limit(&self, less: Option<u64>) {
+        let mut state = self.state();
+        let used = state.used();
+        state.limit = less.map(|less| used.min(state.bound(self.bound)).saturating_sub(less));
+        drop(state);
+        if less.is_none() {
+            self.room.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state().limit.is_some()
     }
 
     /// What is on the disk at the start, less what a sink is done with.
@@ -117,9 +138,12 @@ impl Ledger {
         }
     }
 
-    /// What is on the disk at the start, and of that no sink waits for: one that is not configured any more did.
-    pub(crate) fn left_over(&self, level: usize, seqs: Ranges) {
-        self.state().finish_all(level, seqs);
+    /// What is on the disk at the start, and of that no sink waits for: one that is not configured any more did. Whether
+    /// there is such.
+    pub(crate) fn left_over(&self, level: usize, seqs: Ranges) -> bool {
+        let mut state = self.state();
+        state.finish_all(level, seqs);
+        state.finished.get(level).is_some_and(|seqs| !seqs.is_empty())
     }
 
     /// Alerts that are on the disk now; to every sink that wants them, or to one.
@@ -170,8 +194,16 @@ impl Ledger {
         self.state().finished.iter().any(|seqs| !seqs.is_empty())
     }
 
+    /// Some of what is finished: to remove much at once would hold up who wants to keep something.
     pub(crate) fn take_finished(&self) -> [Ranges; LEVELS] {
-        std::mem::take(&mut self.state().finished)
+        let mut state = self.state();
+        let mut left = AT_A_TIME;
+        std::array::from_fn(|level| {
+            let taken = state.finished.get_mut(level).map(|seqs| seqs.take(left));
+            let taken = taken.unwrap_or_default();
+            left = left.saturating_sub(taken.len());
+            taken
+        })
     }
 
     /// What could not be removed after all.
@@ -215,6 +247,23 @@ impl Ledger {
     fn share(&self, sink: usize) -> Option<u64> {
         let line = self.sinks.get(sink)?;
         Some(self.bound / 100 * u64::from(line.sink.share))
+    }
+
+    /// An alert that was read for its next try; none if it is not there.
+    pub(crate) fn returned(&self, sink: usize, key: Key, item: Option<Item>) {
+        if let Some(waiting) = self.state().waiting.get_mut(sink) {
+            waiting.returned(key, item);
+        }
+        self.wake_one(sink);
+    }
+
+    /// What cannot be read is waited for by nobody.
+    pub(crate) fn unreadable(&self, key: Key) {
+        let mut state = self.state();
+        for waiting in &mut state.waiting {
+            waiting.settle(key);
+        }
+        state.finish(key);
     }
 
     pub(crate) fn found(&self, sink: usize, backwards: bool, found: Option<Found>) {
@@ -289,8 +338,10 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn again(&self, sink: usize, key: Key) -> Option<Item> {
-        self.state().waiting.get_mut(sink)?.again(key)
+    pub(crate) fn again(&self, sink: usize, key: Key) -> Again {
+        let mut state = self.state();
+        let waiting = state.waiting.get_mut(sink);
+        waiting.map_or(Again::Gone, |waiting| waiting.again(key))
     }
 
     /// Whether nothing waits for a sink, and nothing is on its way to it.
@@ -347,9 +398,17 @@ pub(crate) struct Settled {
 }
 
 impl State {
+    fn used(&self) -> u64 {
+        self.counts.iter().map(|count| count.bytes).sum()
+    }
+
+    fn bound(&self, bound: u64) -> u64 {
+        self.limit.map_or(bound, |limit| limit.min(bound))
+    }
+
     fn free(&self, bound: u64) -> u64 {
-        let used: u64 = self.counts.iter().map(|count| count.bytes).sum();
-        bound.saturating_sub(used).saturating_sub(self.promised)
+        let free = self.bound(bound).saturating_sub(self.used());
+        free.saturating_sub(self.promised)
     }
 
     /// Whether no sink waits for it.

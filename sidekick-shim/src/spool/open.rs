@@ -52,13 +52,8 @@ impl Files {
             syncer,
         };
         let mut broken = Vec::new();
-        let mut store = files.store(&mut broken).map_err(|error| error.to_string())?;
+        let store = files.store(&mut broken).map_err(|error| error.to_string())?;
         let dead = files.dead(&mut broken).map_err(|error| error.to_string())?;
-        match store.write(Store::save_counts) {
-            // What is there can be sent all the same, and then there is room.
-            Ok(()) | Err(StoreError::Full(_)) => {}
-            Err(error) => return Err(format!("cannot write in it: {error}")),
-        }
         Ok(Opened {
             files,
             store,
@@ -69,13 +64,25 @@ impl Files {
 
     /// Opens the alerts.
     pub(crate) fn store(&self, broken: &mut Vec<PathBuf>) -> Stored<Store> {
-        or_anew(self.place.path.as_deref(), broken, || Store::open(&self.place))
+        or_anew(self.place.path.as_deref(), broken, || {
+            let mut store = Store::open(&self.place)?;
+            store.look_through()?;
+            Ok(store)
+        })
     }
 
     /// Opens the dead letters.
     pub(crate) fn dead(&self, broken: &mut Vec<PathBuf>) -> Stored<DeadLetters> {
         let path = self.folder.as_ref().map(Folder::dead);
         or_anew(path.as_deref(), broken, || DeadLetters::open(path.as_deref()))
+    }
+
+    /// Sets the dead letters aside, and begins others.
+    pub(crate) fn dead_anew(&self) -> Stored<DeadLetters> {
+        if let Some(folder) = &self.folder {
+            set_aside(&folder.dead()).map_err(|error| StoreError::Failed(error.to_string()))?;
+        }
+        self.dead(&mut Vec::new())
     }
 
     /// Sets the alerts aside.

@@ -29,6 +29,20 @@ impl Ranges {
         lengths.sum()
     }
 
+    /// Takes out the first so many.
+    pub(crate) fn take(&mut self, most: u64) -> Self {
+        let (mut left, mut taken) = (most, Self::default());
+        while left > 0
+            && let Some((&first, &last)) = self.0.first_key_value()
+        {
+            let end = last.min(first.saturating_add_unsigned(left - 1));
+            left = left.saturating_sub(first.abs_diff(end) + 1);
+            self.remove_all(first..=end);
+            taken.insert_all(first..=end);
+        }
+        taken
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = RangeInclusive<i64>> {
         self.0.iter().map(|(first, last)| *first..=*last)
     }
@@ -149,5 +163,14 @@ mod tests {
                 assert!(gaps, "{ranges:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_so_many_are_taken_out() {
+        let mut ranges = Ranges::from_iter([1..=3, 10..=20]);
+        assert_eq!(ranges.take(5).iter().collect::<Vec<_>>(), [1..=3, 10..=11]);
+        assert_eq!(ranges.iter().collect::<Vec<_>>(), [12..=20]);
+        assert_eq!(ranges.take(u64::MAX).len(), 9);
+        assert!(ranges.is_empty() && ranges.take(1).is_empty());
     }
 }

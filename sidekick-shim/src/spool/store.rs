@@ -35,6 +35,7 @@ const SPARE_PAGES: u64 = 1024;
 
 /// How many pages are given back to the file system at a time; each has to be moved.
 const GIVE_BACK: u64 = 256;
+const VACUUM: &str = "PRAGMA incremental_vacuum(256)";
 
 /// How many alerts are read at a time, and about how many bytes of them.
 const READ_ALERTS: usize = 32;
@@ -291,6 +292,32 @@ impl Store {
         Ok((read, within))
     }
 
+    /// The alert with this key.
+    pub(crate) fn get(&self, level: usize, seq: i64) -> Stored<Option<Row>> {
+        let mut statement = self.statement(of(level, GET))?;
+        let row = statement.query_row([seq], |row| {
+            Ok(Row {
+                seq,
+                received: row.get(0)?,
+                data: row.get(1)?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// Reads and writes what every start needs, to see whether it can be.
+    pub(crate) fn look_through(&mut self) -> Stored<()> {
+        self.progress()?;
+        for level in 0..LEVELS {
+            self.oldest(level)?;
+        }
+        match self.write(Self::save_counts) {
+            // What is there can be sent all the same, and then there is room.
+            Err(StoreError::Full(_)) => Ok(()),
+            written => written,
+        }
+    }
+
     /// Writes down how much there is, so that the next start has not to count.
     pub(crate) fn save_counts(&mut self) -> Stored<()> {
         let mut statement = self.statement("REPLACE INTO counts VALUES (?1, ?2, ?3, ?4)")?;
@@ -329,10 +356,26 @@ impl Store {
             .statement("PRAGMA freelist_count")?
             .query_row([], |row| row.get(0))?;
         if free > SPARE_PAGES {
-            self.connection
-                .execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK})"))?;
+            let mut vacuum = self.statement(VACUUM)?;
+            let mut pages = vacuum.query([])?;
+            // A step for each page.
+            while pages.next()?.is_some() {}
         }
         Ok(free > SPARE_PAGES + GIVE_BACK)
+    }
+
+    /// Whether the file's own bound leaves room for so many bytes.
+    pub(crate) fn can_grow(&self, bytes: u64) -> bool {
+        let number = |pragma| {
+            self.statement(pragma)?
+                .query_row([], |row| row.get::<_, u64>(0))
+                .map_err(StoreError::from)
+        };
+        let free = || -> Stored<u64> {
+            let unused = number("PRAGMA max_page_count")?.saturating_sub(number("PRAGMA page_count")?);
+            Ok(unused + number("PRAGMA freelist_count")?)
+        };
+        free().is_ok_and(|pages| pages.saturating_mul(PAGE) >= bytes)
     }
 
     /// Brings what is in the journal into the file, as far as there is room, and gives the journal's room back.
@@ -410,6 +453,7 @@ const INSERT: &Each = each!("INSERT INTO ", " VALUES (?1, ?2, ?3)");
 const DELETE: &Each = each!("DELETE FROM ", " WHERE seq BETWEEN ?1 AND ?2");
 const LENGTHS: &Each = each!("SELECT length(data) FROM ", " WHERE seq BETWEEN ?1 AND ?2");
 const OLDEST: &Each = each!("SELECT seq, length(data) FROM ", " ORDER BY seq");
+const GET: &Each = each!("SELECT received, data FROM ", " WHERE seq = ?1");
 const FIRST: &Each = each!("SELECT seq, received FROM ", " ORDER BY seq LIMIT 1");
 const LAST: &Each = each!("SELECT seq FROM ", " ORDER BY seq DESC LIMIT 1");
 const FORWARDS: &Each = each!(

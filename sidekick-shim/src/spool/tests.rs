@@ -5,11 +5,17 @@ use crate::config::{Config, Durability};
 use crate::fixture::{alert, config, rules, spool};
 use crate::metrics::Metrics;
 
-/// A spool in a folder, for two sinks.
-fn two_sinks(folder: &tempfile::TempDir) -> Config {
+/// A spool in a folder.
+fn in_folder(folder: &tempfile::TempDir) -> Config {
     let mut config = config(16 << 20);
     config.spool.durability = Durability::Crash;
     config.spool.folder = folder.path().to_owned();
+    config
+}
+
+/// A spool in a folder, for two sinks.
+fn two_sinks(folder: &tempfile::TempDir) -> Config {
+    let mut config = in_folder(folder);
     let mut other = config.sinks[0].clone();
     other.name = "other".to_owned();
     other.share = 50;
@@ -37,4 +43,99 @@ async fn what_waited_only_for_a_sink_that_is_configured_no_more_goes() {
     let spool = started(&config);
     assert_eq!(spool.spooled().await.alerts, 0);
     assert_eq!(spool.spooled().await.oldest, Duration::ZERO);
+}
+
+async fn keep(spool: &Spool, rules: &[&str]) {
+    let alerts = rules.iter().map(|rule| alert(rule)).collect();
+    spool.keep(alerts, &Patience::default()).await.unwrap();
+}
+
+/// Writes nonsense over a file from here on.
+fn spoil(path: &std::path::Path, from: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    assert!(from < bytes.len());
+    bytes[from..].fill(0x5a);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn whatever_part_of_a_file_is_broken_it_is_set_aside_and_the_start_goes_on() {
+    for (file, from) in [
+        ("alerts.db", 0),
+        ("alerts.db", 4096),
+        ("dead.db", 0),
+        ("dead.db", 4096),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = in_folder(&folder);
+        let spool = started(&config);
+        keep(&spool, &["a", "b"]).await;
+        assert!(spool.bury(letter("c")).await);
+        spool.close().await;
+        drop(spool);
+        spoil(&folder.path().join(file), from);
+
+        let spool = started(&config);
+        keep(&spool, &["d"]).await;
+        assert!(rules(&spool).contains(&"d".to_owned()), "{file} {from}");
+        assert!(spool.bury(letter("e")).await);
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let aside = names.filter(|name| name.starts_with(&format!("{file}.broken-")));
+        assert!(aside.count() > 0, "{file} {from}");
+    }
+}
+
+fn letter(rule: &str) -> DeadLetter {
+    let alert = alert(rule);
+    DeadLetter {
+        sink: "cloudevents".to_owned(),
+        received: 1,
+        refused: 2,
+        answer: "status 400".to_owned(),
+        id: alert.id().to_string(),
+        data: alert.as_bytes().to_vec(),
+    }
+}
+
+#[tokio::test]
+async fn what_made_room_is_not_counted_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = in_folder(&folder);
+    config.spool.bytes = 64 * 1024;
+    let spool = started(&config);
+    let large = "x".repeat(2_000);
+    let patience = Patience::default();
+    for _ in 0..100 {
+        spool.keep(vec![alert(&large)], &patience).await.unwrap();
+    }
+    let there = spool.spooled().await.alerts;
+    assert!(there < 40, "the others had to go: {there}");
+    // It is killed: nothing is written down at the end.
+    drop(spool);
+    let spool = started(&config);
+    assert_eq!(spool.spooled().await.alerts, there);
+    assert_eq!(rules(&spool).len() as u64, there);
+    let left = spool.spooled().await;
+    assert_eq!((left.alerts, left.bytes), (0, 0));
+}
+
+#[tokio::test]
+async fn on_a_full_disk_what_comes_takes_the_place_of_the_oldest_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(&folder);
+    let spool = started(&config);
+    let name = |n: u32| format!("{n:0>600}");
+    let all: Vec<_> = (0..2_000).map(name).collect();
+    for names in all.chunks(100) {
+        keep(&spool, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    spool.ledger().limit(Some(0));
+    let patience = Patience::default();
+    for n in 2_000..2_010 {
+        spool.keep(vec![alert(&name(n))], &patience).await.unwrap();
+    }
+    let left = rules(&spool);
+    assert_eq!(left.last(), Some(&name(2_009)));
+    assert!(left.len() > 1_980, "{}", left.len());
 }

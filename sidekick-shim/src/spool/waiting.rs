@@ -17,8 +17,12 @@ use super::store::{Count, LEVELS, Want};
 const FRESH_ALERTS: usize = 512;
 const FRESH_BYTES: usize = 1024 * 1024;
 
-/// How many of those that were handed out are kept whole while they wait for their next try.
+/// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.
 const RESTING: usize = 256;
+const RESTING_BYTES: usize = 2 * 1024 * 1024;
+
+/// How many can rest. Those that are too many are to do again, like those that were never tried.
+const RESTING_AT_ALL: usize = 16 * 1024;
 
 /// Which alert: its level and its number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +65,28 @@ pub(crate) enum Next {
     Nothing,
 }
 
+/// What there is to do for an alert that has rested.
+#[derive(Debug)]
+pub(crate) enum Again {
+    Try(Item),
+    /// It is on the disk and has to be read first.
+    Read,
+    /// It is being read.
+    Later,
+    /// Nobody waits for it any more, or it is to do like those that were never tried.
+    Gone,
+}
+
+/// What was handed out and is not settled.
+#[derive(Debug)]
+enum Out {
+    Whole(Item),
+    /// On the disk alone.
+    Stored,
+    /// And asked for.
+    Reading,
+}
+
 /// What was read of a level.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -76,8 +102,10 @@ pub(crate) struct Waiting {
     levels: [Level; LEVELS],
     fresh: usize,
     fresh_bytes: usize,
-    /// What was handed out and is not settled; whole unless too much of it waits for its next try.
-    out: HashMap<Key, Option<Item>>,
+    /// What was handed out; whole unless too much of it waits for its next try.
+    out: HashMap<Key, Out>,
+    whole: usize,
+    whole_bytes: usize,
     reading: [bool; 2],
 }
 
@@ -146,10 +174,11 @@ impl Waiting {
         self.levels.get(level).map(|level| &level.pending)
     }
 
-    /// About how many bytes on the disk wait, by the mean of each level.
+    /// About how many bytes on the disk wait, by the mean of each level. The ranges may hold more than there is.
     pub(crate) fn bytes(&self, counts: &[Count; LEVELS]) -> u64 {
         let levels = self.levels.iter().zip(counts);
-        let bytes = levels.map(|(level, count)| level.pending.len().saturating_mul(count.mean()));
+        let bytes =
+            levels.map(|(level, count)| level.pending.len().min(count.alerts).saturating_mul(count.mean()));
         bytes.sum()
     }
 
@@ -229,8 +258,26 @@ impl Waiting {
             self.less_fresh(&item);
         }
         let key = Key { level: number, seq };
-        self.out.insert(key, Some(item.clone()));
+        self.put_out(key, Out::Whole(item.clone()));
         Some(Next::Try(key, item))
+    }
+
+    fn put_out(&mut self, key: Key, out: Out) {
+        self.take_out(key);
+        if let Out::Whole(item) = &out {
+            self.whole += 1;
+            self.whole_bytes += item.alert.as_bytes().len();
+        }
+        self.out.insert(key, out);
+    }
+
+    fn take_out(&mut self, key: Key) -> Option<Out> {
+        let out = self.out.remove(&key)?;
+        if let Out::Whole(item) = &out {
+            self.whole = self.whole.saturating_sub(1);
+            self.whole_bytes = self.whole_bytes.saturating_sub(item.alert.as_bytes().len());
+        }
+        Some(out)
     }
 
     /// One reading at a time for each end.
@@ -276,33 +323,46 @@ impl Waiting {
 
     /// An alert that was handed out is done with; false if nobody waited for it any more.
     pub(crate) fn settle(&mut self, key: Key) -> bool {
-        self.out.remove(&key);
+        self.take_out(key);
         let level = self.levels.get_mut(key.level);
         level.is_some_and(|level| level.pending.remove(key.seq))
     }
 
     /// An alert that was handed out waits for its next try.
     pub(crate) fn rest(&mut self, key: Key) {
-        if self.out.len() > RESTING
-            && let Some(item) = self.out.get_mut(&key)
-        {
-            *item = None;
+        let too_many = self.whole > RESTING || self.whole_bytes > RESTING_BYTES;
+        if too_many && self.out.contains_key(&key) {
+            self.put_out(key, Out::Stored);
         }
     }
 
-    /// The alert that has rested. None if nobody waits for it any more, or if it is not in memory: then it is to do, like
-    /// those that were never tried.
-    pub(crate) fn again(&mut self, key: Key) -> Option<Item> {
-        let level = self.levels.get_mut(key.level)?;
-        match self.out.get(&key)? {
-            Some(item) => Some(item.clone()),
-            None => {
-                self.out.remove(&key);
-                if level.pending.contains(key.seq) {
+    /// An alert that has rested, and is to be tried again.
+    pub(crate) fn again(&mut self, key: Key) -> Again {
+        match self.out.get(&key) {
+            None => Again::Gone,
+            Some(Out::Whole(item)) => Again::Try(item.clone()),
+            Some(Out::Reading) => Again::Later,
+            Some(Out::Stored) if self.out.len() <= RESTING_AT_ALL => {
+                self.put_out(key, Out::Reading);
+                Again::Read
+            }
+            Some(Out::Stored) => {
+                self.take_out(key);
+                let level = self.levels.get_mut(key.level);
+                if let Some(level) = level.filter(|level| level.pending.contains(key.seq)) {
                     level.todo.insert(key.seq);
                 }
-                None
+                Again::Gone
             }
+        }
+    }
+
+    /// An alert that rested was read; none if it is not there.
+    pub(crate) fn returned(&mut self, key: Key, item: Option<Item>) {
+        match item {
+            Some(item) if self.out.contains_key(&key) => self.put_out(key, Out::Whole(item)),
+            Some(_) => {}
+            None => drop(self.settle(key)),
         }
     }
 
@@ -310,9 +370,9 @@ impl Waiting {
     pub(crate) fn forget(&mut self, number: usize, last: i64) {
         if let Some(level) = self.levels.get_mut(number) {
             level.forget(i64::MIN..=last);
-            self.recount();
         }
         self.out.retain(|key, _| key.level != number || key.seq > last);
+        self.recount();
     }
 
     /// Gives up the oldest of the least urgent until about so many bytes are given up; which these are.
@@ -341,7 +401,10 @@ impl Waiting {
         let mut kept = Vec::new();
         for (number, level) in self.levels.iter_mut().enumerate() {
             let out = self.out.iter().filter(|(key, _)| key.level == number);
-            let out = out.filter_map(|(key, item)| Some((key.seq, item.clone()?)));
+            let out = out.filter_map(|(key, out)| match out {
+                Out::Whole(item) => Some((key.seq, item.clone())),
+                Out::Stored | Out::Reading => None,
+            });
             let out: HashMap<i64, Item> = out.collect();
             let todo = level.fresh.iter().map(|(seq, _)| *seq..=*seq);
             level.todo = todo.collect();
@@ -353,7 +416,7 @@ impl Waiting {
             let whole = level.fresh.iter().cloned().chain(out);
             kept.extend(whole.map(|(seq, item)| (Key { level: number, seq }, item)));
         }
-        self.out.retain(|_, item| item.is_some());
+        self.out.retain(|_, out| matches!(out, Out::Whole(_)));
         let lost = before.saturating_sub(kept.len() as u64);
         (kept, lost)
     }
@@ -362,6 +425,14 @@ impl Waiting {
         let fresh = || self.levels.iter().flat_map(|level| &level.fresh);
         self.fresh_bytes = fresh().map(|(_, item)| item.alert.as_bytes().len()).sum();
         self.fresh = fresh().count();
+        let whole = || {
+            self.out.values().filter_map(|out| match out {
+                Out::Whole(item) => Some(item.alert.as_bytes().len()),
+                Out::Stored | Out::Reading => None,
+            })
+        };
+        self.whole_bytes = whole().sum();
+        self.whole = whole().count();
     }
 }
 

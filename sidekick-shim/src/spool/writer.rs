@@ -18,7 +18,7 @@ use super::ledger::{Ledger, Short};
 use super::open::{Files, Opened};
 use super::ranges::Ranges;
 use super::store::{LEVELS, Row, Store, StoreError, Stored, Want};
-use super::waiting::{Found, Item};
+use super::waiting::{Found, Item, Key};
 use crate::metrics::{Lost, Metrics};
 use crate::observer::Observer;
 
@@ -42,6 +42,11 @@ pub(crate) enum Command {
     Read {
         sink: usize,
         want: Want,
+    },
+    /// An alert is needed whole for its next try.
+    Again {
+        sink: usize,
+        key: Key,
     },
     Bury {
         letter: DeadLetter,
@@ -96,6 +101,8 @@ pub(crate) struct Writer {
     clock: Clock,
     tidy: Option<Instant>,
     look: Option<Instant>,
+    /// Readings of a sink at an end that failed, and that are tried again.
+    unread: Vec<(usize, bool)>,
     /// Several alerts came at a time the last time.
     busy: bool,
 }
@@ -115,7 +122,7 @@ impl Writer {
         let mut writer = Self {
             files,
             store: Some(store),
-            buried: dead.count()?,
+            buried: dead.count(),
             dead,
             seen: None,
             ledger,
@@ -125,6 +132,7 @@ impl Writer {
             clock: Clock::start(),
             tidy: None,
             look: None,
+            unread: Vec::new(),
             busy: false,
         };
         writer.metrics.dead_letters(writer.buried);
@@ -163,6 +171,7 @@ impl Writer {
             match command {
                 Command::Keep(keep) => keeps.push(keep),
                 other @ (Command::Read { .. }
+                | Command::Again { .. }
                 | Command::Bury { .. }
                 | Command::Oldest(_)
                 | Command::Tidy
@@ -177,6 +186,7 @@ impl Writer {
         for other in others {
             match other {
                 Command::Read { sink, want } => self.read(sink, want),
+                Command::Again { sink, key } => self.again(sink, key),
                 Command::Bury { letter, reply } => {
                     let _ = reply.send(self.bury(&letter));
                 }
@@ -205,7 +215,8 @@ impl Writer {
         }
         let look = self.buried > 0
             || !self.ledger.is_writable()
-            || !self.files.reserve.is_held()
+            || self.ledger.is_limited()
+            || !self.unread.is_empty()
             || self.ledger.has_several();
         if self.look.is_none() && look {
             self.look = Some(now + LOOK);
@@ -223,28 +234,56 @@ impl Writer {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
-                self.ledger.found(sink, want.backwards, None);
+                self.unread.push((sink, want.backwards));
                 if let StoreError::Corrupt(why) = &error {
                     self.recover(why);
+                    self.read_again();
                 }
                 return;
             }
         };
-        let items = rows.into_iter().filter_map(|row| {
-            let seq = row.seq;
-            match self.item(&row) {
-                Ok(item) => Some((seq, item)),
-                Err(error) => {
-                    // Only what could be read was written: someone else has written here.
-                    tracing::error!(%error, "an alert in the spool cannot be read: it is lost");
-                    self.metrics.lost(Lost::Broken, 1);
-                    None
-                }
-            }
-        });
+        let level = want.level;
+        let items = rows
+            .iter()
+            .filter_map(|row| Some((row.seq, self.readable(level, row)?)));
         let items = items.collect();
         self.ledger
             .found(sink, want.backwards, Some(Found { want, items, within }));
+    }
+
+    /// Lets what failed be tried again.
+    fn read_again(&mut self) {
+        for (sink, backwards) in std::mem::take(&mut self.unread) {
+            self.ledger.found(sink, backwards, None);
+        }
+    }
+
+    fn again(&mut self, sink: usize, key: Key) {
+        let row = self.store().and_then(|store| store.get(key.level, key.seq));
+        match row {
+            Ok(row) => {
+                let item = row.and_then(|row| self.readable(key.level, &row));
+                self.ledger.returned(sink, key, item);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the spool cannot be read");
+                if let StoreError::Corrupt(why) = &error {
+                    self.recover(why);
+                }
+            }
+        }
+    }
+
+    /// An alert of the store. One that is none is lost: only what could be read was written, so someone else has written
+    /// here.
+    fn readable(&self, level: usize, row: &Row) -> Option<Item> {
+        let read = self.item(row);
+        if let Err(error) = &read {
+            tracing::error!(%error, "an alert in the spool cannot be read: it is lost");
+            self.metrics.lost(Lost::Broken, 1);
+            self.ledger.unreadable(Key { level, seq: row.seq });
+        }
+        read.ok()
     }
 
     fn item(&self, row: &Row) -> Result<Item, falco_event::ReadError> {
@@ -288,7 +327,12 @@ fn take_stock(store: &Store, ledger: &Ledger) -> Stored<()> {
             }
             ledger.stored(sink, level, &seqs);
         }
-        ledger.left_over(level, Ranges::from_iter([first..=last]));
+        if ledger.left_over(level, Ranges::from_iter([first..=last])) {
+            tracing::warn!(
+                level,
+                "no sink that is configured waits for some alerts of the spool: they are removed"
+            );
+        }
     }
     ledger.set_counts(store.counts());
     Ok(())

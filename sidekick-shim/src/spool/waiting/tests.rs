@@ -122,9 +122,9 @@ fn an_alert_that_rests_is_taken_by_no_one_else() {
     take(&mut waiting, Lane::Newest);
     waiting.rest(key(5, 1));
     assert_eq!(take(&mut waiting, Lane::Oldest), None);
-    assert!(waiting.again(key(5, 1)).is_some());
+    assert!(matches!(waiting.again(key(5, 1)), Again::Try(_)));
     waiting.settle(key(5, 1));
-    assert!(waiting.again(key(5, 1)).is_none());
+    assert!(matches!(waiting.again(key(5, 1)), Again::Gone));
 }
 
 #[test]
@@ -136,12 +136,37 @@ fn of_many_that_rest_the_last_are_read_again() {
         waiting.rest(key(5, seq));
     }
     let last = RESTING as i64 + 1;
-    assert!(waiting.again(key(5, 1)).is_some());
-    assert!(waiting.again(key(5, last)).is_none());
-    let Next::Read(want) = waiting.next(Lane::Oldest) else {
-        panic!()
-    };
-    assert_eq!(want.from, last);
+    assert!(matches!(waiting.again(key(5, 1)), Again::Try(_)));
+    assert!(matches!(waiting.again(key(5, last)), Again::Read));
+    assert!(matches!(waiting.again(key(5, last)), Again::Later));
+    assert!(
+        matches!(waiting.next(Lane::Oldest), Next::Nothing),
+        "it does not go before others"
+    );
+    waiting.returned(key(5, last), Some(item(last)));
+    assert!(matches!(waiting.again(key(5, last)), Again::Try(_)));
+    waiting.rest(key(5, last));
+    assert!(matches!(waiting.again(key(5, last)), Again::Read));
+    waiting.returned(key(5, last), None);
+    assert!(matches!(waiting.again(key(5, last)), Again::Gone));
+    assert!(
+        !waiting.pends(key(5, last)),
+        "what is not there is waited for by nobody"
+    );
+}
+
+#[test]
+fn large_ones_that_rest_are_in_memory_up_to_a_bound() {
+    let mut waiting = Waiting::default();
+    let large = "x".repeat(RESTING_BYTES / 2);
+    for seq in 1..=4 {
+        let mut item = item(seq);
+        item.alert = crate::fixture::alert(&large);
+        waiting.put_out(key(5, seq), Out::Whole(item));
+        waiting.rest(key(5, seq));
+    }
+    assert!(waiting.whole_bytes <= RESTING_BYTES, "{}", waiting.whole_bytes);
+    assert!(matches!(waiting.again(key(5, 4)), Again::Read));
 }
 
 #[test]

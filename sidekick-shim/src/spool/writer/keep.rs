@@ -12,8 +12,8 @@ use crate::spool::ledger::{Ledger, Short};
 use crate::spool::store::{LEVELS, Store, StoreError, Stored, on_disk};
 use crate::spool::waiting::{Item, Key};
 
-/// How many bytes are freed at a time when the disk is full before the spool is.
-const EVICT: u64 = 256 * 1024;
+/// How many bytes less than it has the spool gets on a disk that is full: pages are never full to the last byte.
+const SPARE: u64 = 256 * 1024;
 
 /// What a transaction did.
 #[derive(Default)]
@@ -34,14 +34,10 @@ impl Writer {
     pub(super) fn keep(&mut self, mut keeps: Vec<Keep>) {
         let received = Timestamp::now();
         let promised = keeps.iter().map(|keep| keep.promised).sum();
-        let mut done = if self.files.reserve.is_held() {
-            self.write(&keeps, received, 0)
-        } else {
-            Err(StoreError::Full("the disk is full".to_owned()))
-        };
+        let mut done = self.write(&keeps, received);
         if let Err(StoreError::Corrupt(why)) = &done {
             self.recover(why);
-            done = self.write(&keeps, received, 0);
+            done = self.write(&keeps, received);
         }
         let is_full = matches!(done, Err(StoreError::Full(_)));
         if is_full {
@@ -56,7 +52,7 @@ impl Writer {
             return;
         }
         if is_full {
-            done = self.write(&keeps, received, EVICT);
+            done = self.write(&keeps, received);
         }
         match done {
             Ok(done) => self.kept(keeps, done, received),
@@ -67,8 +63,8 @@ impl Writer {
         }
     }
 
-    /// Writes all of them in one transaction. Who makes room frees at least so many bytes.
-    fn write(&mut self, keeps: &[Keep], received: Timestamp, evict: u64) -> Stored<Done> {
+    /// Writes all of them in one transaction.
+    fn write(&mut self, keeps: &[Keep], received: Timestamp) -> Stored<Done> {
         let ledger = Arc::clone(&self.ledger);
         let make_room = keeps.iter().any(|keep| keep.make_room);
         // What is finished goes before anything is lost.
@@ -82,9 +78,13 @@ impl Writer {
                 remove(store, &finished)?;
                 let mut done = Done::default();
                 for keep in keeps {
-                    let room = !keep.make_room || room_for(keep, evict, store, &ledger, &mut done)?;
+                    let room = !keep.make_room || room_for(keep, store, &ledger, &mut done)?;
                     let keys = room.then(|| insert(keep, store, received)).transpose()?;
                     done.keys.push(keys);
+                }
+                if make_room {
+                    // A start counts what came after this, not what went.
+                    store.save_counts()?;
                 }
                 Ok(done)
             })
@@ -144,16 +144,25 @@ impl Writer {
         replies.into_iter().for_each(Reply::give);
     }
 
-    /// The disk is full: gives what was kept for this.
-    pub(super) fn make_do(&mut self) -> bool {
-        let had = self.files.reserve.give();
-        if had {
-            tracing::error!("the disk of the spool is full: it does not grow until there is room again");
-        }
+    /// The disk is full: gives what was kept for this, and does not grow until there is room again.
+    pub(super) fn make_do(&mut self) {
+        self.files.reserve.give();
         if let Err(error) = self.store().and_then(|store| store.empty_journal()) {
             tracing::warn!(%error, "the journal of the spool cannot be emptied");
         }
-        had
+        if !self.ledger.is_limited() {
+            tracing::error!("the disk is full: the spool does not grow until there is room again");
+        }
+        self.ledger.limit(Some(SPARE));
+    }
+
+    /// Lets it grow again where there is room.
+    pub(super) fn grow_again(&mut self) {
+        let can_grow = self.store().is_ok_and(|store| store.can_grow(SPARE));
+        if can_grow && self.files.reserve.hold_again() {
+            self.ledger.limit(None);
+            tracing::info!("the disk has room again for the spool");
+        }
     }
 
     /// After something was written.
@@ -193,16 +202,25 @@ fn insert(keep: &Keep, store: &mut Store, received: Timestamp) -> Stored<Vec<Key
     keys.collect()
 }
 
-/// Frees what these alerts need, of those that are no more urgent, the least urgent and of them the oldest first;
-/// whether that is enough.
-fn room_for(keep: &Keep, evict: u64, store: &mut Store, ledger: &Ledger, done: &mut Done) -> Stored<bool> {
+/// Frees what these alerts need, of those that are no more urgent, the least urgent and of them the oldest first; false
+/// if that is not enough, and then nothing is freed.
+fn room_for(keep: &Keep, store: &mut Store, ledger: &Ledger, done: &mut Done) -> Stored<bool> {
     let bytes = keep
         .alerts
         .iter()
         .map(|alert| on_disk(alert.as_bytes().len()))
         .sum();
     let most_urgent = keep.alerts.iter().map(level).min().unwrap_or_default();
-    let mut missing = ledger.missing(bytes, store.bytes()).max(evict);
+    let mut missing = ledger.missing(bytes, store.bytes());
+    let there: u64 = store
+        .counts()
+        .iter()
+        .skip(most_urgent)
+        .map(|count| count.bytes)
+        .sum();
+    if missing > there {
+        return Ok(false);
+    }
     for level in (most_urgent..LEVELS).rev() {
         while missing > 0
             && let Some((last, gone)) = store.remove_oldest(level, missing)?

@@ -1,7 +1,7 @@
 //! What is done beside: what is finished goes, and dead letters come and go.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{LOOK, TIDY, Writer, level, remove};
 use crate::metrics::Lost;
@@ -16,7 +16,8 @@ impl Writer {
             return;
         }
         let mut more = self.tidy_once();
-        if matches!(more, Err(StoreError::Full(_))) && self.make_do() {
+        if matches!(more, Err(StoreError::Full(_))) {
+            self.make_do();
             more = self.tidy_once();
         }
         match more {
@@ -69,9 +70,10 @@ impl Writer {
         if !self.ledger.is_writable() {
             self.try_to_write();
         }
-        if self.files.reserve.hold_again() {
-            tracing::info!("the disk of the spool has room again");
+        if self.ledger.is_limited() {
+            self.grow_again();
         }
+        self.read_again();
         if self.ledger.has_several() {
             self.tidy_up();
         }
@@ -84,7 +86,9 @@ impl Writer {
 
     fn try_to_write(&mut self) {
         if self.store.is_none() {
-            self.begin_anew(&[]);
+            let (kept, lost) = self.ledger.keep_whole();
+            self.metrics.lost(Lost::Broken, lost);
+            self.begin_anew(&kept);
         }
         let tried = self.store().and_then(|store| store.write(Store::save_counts));
         match tried {
@@ -94,19 +98,40 @@ impl Writer {
     }
 
     pub(super) fn bury(&mut self, letter: &DeadLetter) -> bool {
-        let buried = self
-            .dead
-            .add(letter)
-            .and_then(|gone| Ok((gone, self.dead.count()?)));
+        let mut buried = self.dead.add(letter);
+        if let Err(StoreError::Corrupt(why)) = &buried
+            && self.dead_anew(why)
+        {
+            buried = self.dead.add(letter);
+        }
         match buried {
-            Ok((gone, count)) => {
-                self.buried = count;
-                self.metrics.dead_letters(count);
+            Ok(gone) => {
+                self.buried = self.dead.count();
+                self.metrics.dead_letters(self.buried);
                 self.metrics.lost(Lost::DeadLettersFull, gone);
                 true
             }
             Err(error) => {
                 tracing::error!(%error, "a dead letter cannot be kept: its alert is tried again");
+                false
+            }
+        }
+    }
+
+    /// Sets the dead letters aside and begins others; whether that is possible.
+    fn dead_anew(&mut self, why: &str) -> bool {
+        self.metrics.broken(1);
+        match self.files.dead_anew() {
+            Ok(dead) => {
+                tracing::error!(
+                    why,
+                    "the dead letters are broken: they are set aside, and others are begun"
+                );
+                self.dead = dead;
+                true
+            }
+            Err(error) => {
+                tracing::error!(why, %error, "the dead letters are broken, and others cannot be begun");
                 false
             }
         }
@@ -125,10 +150,12 @@ impl Writer {
                 received: letter.received,
                 data: letter.data.clone(),
             };
-            let Ok(item) = self.item(&row) else {
-                self.dead.remove(*number)?;
+            let Ok(mut item) = self.item(&row) else {
+                self.dead.remove(*number, letter)?;
                 continue;
             };
+            // Whoever asks for it wants it to be tried for as long as any other.
+            item.age = (Duration::ZERO, tokio::time::Instant::now());
             let bytes = on_disk(letter.data.len());
             if self.ledger.promise(bytes).is_err() {
                 return Ok(());
@@ -139,7 +166,7 @@ impl Writer {
                 .and_then(|store| store.write(|store| store.insert(level, letter.received, &letter.data)));
             self.ledger.keep_promise(bytes);
             let key = Key { level, seq: seq? };
-            self.dead.remove(*number)?;
+            self.dead.remove(*number, letter)?;
             self.wrote();
             let sink = self.ledger.sinks().position(|name| name == letter.sink);
             self.ledger
@@ -149,7 +176,7 @@ impl Writer {
             self.seen = Some(version);
         } else {
             tracing::info!(alerts = again.len(), "dead letters are sent again");
-            self.buried = self.dead.count()?;
+            self.buried = self.dead.count();
             self.metrics.dead_letters(self.buried);
         }
         Ok(())
