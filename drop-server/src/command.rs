@@ -40,7 +40,7 @@ pub(crate) struct Serve {
     /// A policy file, or a directory of them; may be given several times. They act side by side.
     #[arg(long, value_name = "PATH", env = "DROP_POLICY", required = true)]
     pub(crate) policy: Vec<PathBuf>,
-    /// The address to listen on; by default port PORT, or 8080, of every interface.
+    /// The address to listen on; by default port PORT, or 8080, of every IPv4 interface.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// The port to listen on if --listen is not given: Knative sets it.

@@ -24,7 +24,7 @@ use crate::spool::{Patience, Short, Spool};
 pub(crate) const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of all bodies on their way at a time. Many slow senders must not cost the process its memory, and with it the
-/// queue: a body that finds no room waits for it, as long as it may take to arrive.
+/// spool: a body that finds no room waits for it, as long as it may take to arrive.
 pub(crate) const BODIES_BYTES: usize = 32 * 1024 * 1024;
 
 /// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.

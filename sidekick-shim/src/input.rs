@@ -42,7 +42,7 @@ impl Input {
     }
 
     /// Takes alerts until the input ends, and then begins the drain. When the drain has begun for another reason, it
-    /// goes on for as long as requests do.
+    /// goes on for [`FRONT_GRACE`] at most.
     pub(crate) async fn take(mut self, front: Front, drain: CancellationToken) {
         let over = async {
             drain.cancelled().await;

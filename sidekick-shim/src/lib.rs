@@ -10,12 +10,13 @@
 //!
 //! | answer | when |
 //! |---|---|
-//! | 200, empty | every alert of the body is in the spool |
+//! | 200, empty | every alert of the body is in the spool, or not urgent enough for any sink |
 //! | 400 | some alert of it cannot be read (the body says which; the others are in the spool), or it broke off |
 //! | 401 | credentials are asked for, and the request shows none or wrong ones |
 //! | 405 | another method; `GET` works on `/ping`, `/healthz`, `/readyz` and `/metrics` |
 //! | 408 | the body did not arrive within 5 s |
-//! | 413 | the body is larger than 1 MiB |
+//! | 413 | the body is larger than 4 MiB |
+//! | 503 with `Retry-After: 1` | the spool is full of alerts that are more urgent, and `SHIM_FULL` is `drop-oldest` |
 //! | none, and the connection is closed | the spool cannot be written, or is full and `SHIM_FULL` is `reject`: Falco sends the alert once more |
 //!
 //! Whatever is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
@@ -28,11 +29,13 @@
 //! 100 ms, doubling to 5 s, with jitter, and not before the `Retry-After` of the answer (obeyed up to 30 s), until the
 //! alert is older than `SHIM_RETRY_FOR`. An alert that waits for its next try holds up no other. 400, 413, 415, 422 and
 //! 431 are the event's own fault: it becomes a dead letter, which `sidekick-shim requeue` sends again. Every other status
-//! is a wrong configuration, there or here: the sink is paused, asked now and then, and nothing is thrown away.
+//! is a wrong configuration, there or here: the sink is paused and asked now and then, and nothing is given up for its age
+//! meanwhile.
 //!
 //! # The spool
 //! A file of the shim alone, bounded in bytes. What an accepted alert survives is `SHIM_DURABILITY`: `crash`, the end of
-//! the process, however it comes; `power-loss`, that of the machine too; `memory`, nothing. An alert can arrive twice,
+//! the process, however it comes, and but for the last 100 ms (`SHIM_SYNC`) that of the machine's power; `power-loss`, both
+//! without loss; `memory`, nothing. An alert can arrive twice,
 //! with the same id: a sink that had it when the process died is asked again.
 //!
 //! # Configuration

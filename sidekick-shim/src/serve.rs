@@ -1,4 +1,4 @@
-//! The shim as a whole: the front and the sender with the queue between them, from start to drained.
+//! The shim as a whole: the front and the senders with the spool between them, from start to drained.
 
 use std::fmt;
 use std::io::{self, Read};
