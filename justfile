@@ -58,9 +58,10 @@ states:
 kill:
     SHIM_KILLS=200 cargo test -p sidekick-shim --test loopback however_often
 
-# the benchmarks, each beside its baseline
+# the benchmarks that need no cluster
 bench:
     cargo bench -p falco-event --features cloudevents --bench read
     cargo bench -p drop-core --bench decision
     cargo bench -p drop-core --bench engine
     cargo bench -p drop-server --bench way
+    cargo bench -p sidekick-shim --bench shim
