@@ -47,7 +47,7 @@ impl Files {
                 durability: spool.durability,
                 bytes: spool.bytes as u64,
             },
-            reserve: Reserve::hold(folder.as_ref().map(Folder::reserve)),
+            reserve: Reserve::new(folder.as_ref().map(Folder::reserve)),
             folder,
             syncer,
         };

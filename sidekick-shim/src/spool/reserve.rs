@@ -24,9 +24,9 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// Holds it if that is possible.
-    pub(crate) fn hold(path: Option<PathBuf>) -> Self {
-        let held = path.as_deref().is_none_or(|path| make(path).is_ok());
+    /// Held if its file is there already.
+    pub(crate) fn new(path: Option<PathBuf>) -> Self {
+        let held = path.as_deref().is_none_or(is_whole);
         Self { path, held }
     }
 
@@ -44,13 +44,17 @@ impl Reserve {
         }
     }
 
-    /// Whether it is held, or can be again.
-    pub(crate) fn hold_again(&mut self) -> bool {
+    /// Whether it is held, or can be.
+    pub(crate) fn hold(&mut self) -> bool {
         if let Some(path) = self.path.as_deref().filter(|_| !self.held) {
             self.held = free(path).is_none_or(|free| free >= ENOUGH) && make(path).is_ok();
         }
         self.held
     }
+}
+
+fn is_whole(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() == BYTES)
 }
 
 /// What is free where the file would be; none where the file system does not say.
@@ -61,14 +65,9 @@ fn free(path: &Path) -> Option<u64> {
 
 /// Zeros that are written, since a hole in a file is no room. What could not be written whole is removed.
 fn make(path: &Path) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|file| file.len() == BYTES) {
-        return Ok(());
-    }
     static PART: [u8; 64 * 1024] = [0; 64 * 1024];
-    let written = File::create(path).and_then(|mut file| {
-        (0..BYTES / PART.len() as u64).try_for_each(|_| file.write_all(&PART))?;
-        file.sync_data()
-    });
+    let written = File::create(path)
+        .and_then(|mut file| (0..BYTES / PART.len() as u64).try_for_each(|_| file.write_all(&PART)));
     if written.is_err() {
         fs::remove_file(path)?;
     }
@@ -83,8 +82,13 @@ mod tests {
     fn it_is_room_that_can_be_given_once_and_had_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reserve");
-        let mut reserve = Reserve::hold(Some(path.clone()));
-        assert!(reserve.held);
+        let mut reserve = Reserve::new(Some(path.clone()));
+        assert!(!reserve.held);
+        assert!(reserve.hold());
+        assert!(
+            Reserve::new(Some(path.clone())).held,
+            "it stays for the next start"
+        );
         assert_eq!(fs::metadata(&path).unwrap().len(), BYTES);
         reserve.give();
         // The disk of whoever tests may have room: then there is nothing to be given.
@@ -92,21 +96,21 @@ mod tests {
         assert_eq!(reserve.held, free(&path).unwrap() >= ENOUGH);
         fs::remove_file(&path).ok();
         reserve.held = false;
-        assert_eq!(reserve.hold_again(), path.exists());
+        assert_eq!(reserve.hold(), path.exists());
     }
 
     #[test]
     fn where_it_cannot_be_made_nothing_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("no-folder").join("reserve");
-        assert!(!Reserve::hold(Some(path.clone())).held);
+        assert!(!Reserve::new(Some(path.clone())).hold());
         assert!(!path.exists());
     }
 
     #[test]
     fn in_memory_there_is_none_to_give() {
-        let mut reserve = Reserve::hold(None);
+        let mut reserve = Reserve::new(None);
         reserve.give();
-        assert!(reserve.hold_again());
+        assert!(reserve.hold());
     }
 }

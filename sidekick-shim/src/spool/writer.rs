@@ -142,6 +142,8 @@ impl Writer {
 
     /// Does what is asked until nobody can ask any more.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        // Where there is no room for it the spool goes on without.
+        self.files.reserve.hold();
         loop {
             let due = self.tidy.into_iter().chain(self.look).min();
             let first = match due {

@@ -159,7 +159,7 @@ impl Writer {
     /// Lets it grow again where there is room.
     pub(super) fn grow_again(&mut self) {
         let can_grow = self.store().is_ok_and(|store| store.can_grow(SPARE));
-        if can_grow && self.files.reserve.hold_again() {
+        if can_grow && self.files.reserve.hold() {
             self.ledger.limit(None);
             tracing::info!("the disk has room again for the spool");
         }
