@@ -1,6 +1,7 @@
 //! The accept loop: connections in, each served as its own task, all of them ended in time.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,12 +63,12 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Arc<Followed<ServerConfig>>>,
 }
 
-/// Serves every connection of a door, each with a service of its own, until `drain` is ready, then closes the listener,
+/// Serves every connection of a door, each with a service for its peer, until `drain` is ready, then closes the listener,
 /// lets the requests in flight finish for at most `grace` and ends what is left. Dropping the future ends all connections
 /// at once.
 pub(crate) async fn accept<S>(
     door: Door,
-    service: impl Fn() -> S,
+    service: impl Fn(IpAddr) -> S,
     drain: impl Future<Output = ()>,
     grace: Duration,
 ) where
@@ -83,12 +84,12 @@ pub(crate) async fn accept<S>(
     let mut drain = std::pin::pin!(drain);
     loop {
         let next = async { (Arc::clone(&room).acquire_owned().await, next(&listener).await) };
-        let (permit, stream) = tokio::select! {
+        let (permit, (stream, peer)) = tokio::select! {
             biased;
             () = &mut drain => break,
             next = next => next,
         };
-        let (service, watcher) = (service(), graceful.watcher());
+        let (service, watcher) = (service(peer), graceful.watcher());
         let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
         let ending = ending.clone();
         connections.spawn(async move {
@@ -113,14 +114,14 @@ pub(crate) async fn accept<S>(
 }
 
 /// The next connection. An error of `accept` is one connection's bad luck or a lack of descriptors: neither ends the loop.
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // An answer is one small packet: waiting to fill it would cost Falco 40 ms an alert.
                 let _ = stream.set_nodelay(true);
                 end_if_unread(&stream, UNREAD_DEADLINE);
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

@@ -138,7 +138,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
     let address = listener.local_addr().unwrap();
     let accepting = accept(
         door(listener),
-        || service_fn(take),
+        |_| service_fn(take),
         std::future::pending(),
         Duration::ZERO,
     );
@@ -171,7 +171,7 @@ async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
     let until = async { drop(drained.await) };
     let accepting = tokio::spawn(accept(
         door(listener),
-        || service_fn(take),
+        |_| service_fn(take),
         until,
         Duration::from_millis(20),
     ));
@@ -216,7 +216,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_cut_off() {
 async fn a_client_that_does_not_read_loses_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let mut stream = next(&listener).await;
+    let (mut stream, _) = next(&listener).await;
     end_if_unread(&stream, Duration::from_millis(100));
     let error = loop {
         if let Err(error) = stream.write_all(&[0; 64 * 1024]).await {
