@@ -22,6 +22,7 @@ const PEERS: usize = 512;
 pub(crate) struct Patience {
     peers: Arc<Mutex<HashMap<Peer, State>>>,
     peer: Peer,
+    none: bool,
 }
 
 /// None is everyone whose address says nothing.
@@ -40,11 +41,23 @@ impl Patience {
         Self {
             peers: Arc::clone(&self.peers),
             peer: Some(peer.to_canonical()),
+            none: false,
+        }
+    }
+
+    /// For what must not wait.
+    pub(crate) fn none() -> Self {
+        Self {
+            none: true,
+            ..Self::default()
         }
     }
 
     /// Waits for something; false when there is no patience left.
     pub(crate) async fn wait(&self, what: impl Future<Output = ()>) -> bool {
+        if self.none {
+            return false;
+        }
         let begun = Instant::now();
         let (peer, left) = self.begin(begun);
         if left.is_zero() {
