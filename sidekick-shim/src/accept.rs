@@ -1,6 +1,9 @@
 //! The accept loop: connections in, each served as its own task, all of them ended in time.
 
+mod peers;
+
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,24 +12,25 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use self::peers::Peers;
 use crate::follow::Followed;
 use crate::front::HangUp;
 use crate::printable::Printable;
 
-/// How many connections are open at once; further ones wait in the kernel's backlog.
+/// How many connections are open at once, a quarter of them from one address; further ones wait in the kernel's backlog.
 /// Falco holds one per node, so this serves the largest cluster that Kubernetes supports to a replica of ten.
 pub(crate) const CONNECTIONS: usize = 512;
 
@@ -36,6 +40,10 @@ pub(crate) const PLAIN_CONNECTIONS: usize = 32;
 /// How long a client may take to send a request's header. hyper counts a kept connection's idle time with it,
 /// so it is as long as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
 const HEADER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long until a new connection's first header is there. Falco connects when it has an alert to send; one who has
+/// shown nothing holds a place all the same.
+const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a client may leave bytes of its answers unread: clients that never read would otherwise hold every place
 /// for ever. The kernel counts it.
@@ -62,12 +70,12 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Arc<Followed<ServerConfig>>>,
 }
 
-/// Serves every connection of a door, each with a service of its own, until `drain` is ready, then closes the listener,
+/// Serves every connection of a door, each with a service for its peer, until `drain` is ready, then closes the listener,
 /// lets the requests in flight finish for at most `grace` and ends what is left. Dropping the future ends all connections
 /// at once.
 pub(crate) async fn accept<S>(
     door: Door,
-    service: impl Fn() -> S,
+    service: impl Fn(IpAddr) -> S,
     drain: impl Future<Output = ()>,
     grace: Duration,
 ) where
@@ -77,18 +85,23 @@ pub(crate) async fn accept<S>(
 {
     let Door { listener, most, tls } = door;
     let room = Arc::new(Semaphore::new(most));
+    let peers = Peers::sharing(most);
     let ending = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut drain = std::pin::pin!(drain);
     loop {
         let next = async { (Arc::clone(&room).acquire_owned().await, next(&listener).await) };
-        let (permit, stream) = tokio::select! {
+        let (permit, (stream, peer)) = tokio::select! {
             biased;
             () = &mut drain => break,
             next = next => next,
         };
-        let (service, watcher) = (service(), graceful.watcher());
+        let Some(place) = peers.admit(peer) else {
+            tracing::warn!(%peer, "a connection was closed: its peer has too many open");
+            continue;
+        };
+        let (service, watcher) = (service(peer), graceful.watcher());
         let tls = tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
         let ending = ending.clone();
         connections.spawn(async move {
@@ -101,7 +114,7 @@ pub(crate) async fn accept<S>(
                     }
                 }
             }
-            drop(permit);
+            drop((permit, place));
         });
         while connections.try_join_next().is_some() {}
     }
@@ -113,14 +126,14 @@ pub(crate) async fn accept<S>(
 }
 
 /// The next connection. An error of `accept` is one connection's bad luck or a lack of descriptors: neither ends the loop.
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // An answer is one small packet: waiting to fill it would cost Falco 40 ms an alert.
                 let _ = stream.set_nodelay(true);
                 end_if_unread(&stream, UNREAD_DEADLINE);
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -165,14 +178,31 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = HangUp>,
 {
+    let asked = &Notify::new();
+    let told = service_fn(move |request| {
+        asked.notify_one();
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
         .max_header_size(HEADER_BYTES)
         .max_buf_size(READ_BUFFER)
-        .serve_connection(io, service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended early");
+        .serve_connection(io, told);
+    tokio::select! {
+        end = watcher.watch(connection) => {
+            if let Err(error) = end {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+        () = silent(asked) => tracing::debug!("a connection was closed: it asked for nothing"),
+    }
+}
+
+/// Ready when a new connection has asked for nothing in time, and never else.
+async fn silent(asked: &Notify) {
+    if timeout(FIRST_DEADLINE, asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

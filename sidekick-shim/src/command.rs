@@ -116,10 +116,11 @@ pub fn log(levels: &Targets) {
 }
 
 impl Ended {
-    /// 0 if every accepted alert was delivered, was given up with a reason or waits in the spool, 1 if some are lost.
+    /// 0 if every accepted alert was delivered, was given up with a reason or waits in the spool, 1 if some are lost or a
+    /// part of the shim failed.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
-        if self.lost == 0 {
+        if self.lost == 0 && !self.failed {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

@@ -84,10 +84,11 @@ impl Doors {
             tls: None,
         });
         let linger = self.linger;
-        let plain = plain.map(|door| serve(door, probes, front.clone(), drain.clone(), linger));
+        let patience = Patience::default();
+        let plain = plain.map(|door| serve(door, probes, front.clone(), &patience, drain.clone(), linger));
         let input = self.input.map(|input| input.take(front.clone(), drain.clone()));
         tokio::join!(
-            serve(main, alerts, front, drain, linger),
+            serve(main, alerts, front, &patience, drain, linger),
             done(plain),
             done(input)
         );
@@ -101,17 +102,24 @@ async fn done(door: Option<impl Future<Output = ()>>) {
     }
 }
 
-async fn serve(door: Door, gate: Gate, front: Front, drain: CancellationToken, linger: Duration) {
+async fn serve(
+    door: Door,
+    gate: Gate,
+    front: Front,
+    all: &Patience,
+    drain: CancellationToken,
+    linger: Duration,
+) {
     let over = async {
         drain.cancelled().await;
         tokio::time::sleep(linger).await;
     };
-    let service = || {
+    let service = |peer| {
         let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
-        let patience = Arc::new(Patience::default());
+        let patience = all.of(peer);
         service_fn(move |request| {
             let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
-            let patience = Arc::clone(&patience);
+            let patience = patience.clone();
             async move {
                 let mut answer = match gate.refuse(&request, &front.metrics) {
                     Some(refusal) => refusal,
@@ -126,4 +134,59 @@ async fn serve(door: Door, gate: Gate, front: Front, drain: CancellationToken, l
         })
     };
     accept(door, service, over, FRONT_GRACE).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::fixture;
+
+    /// A spool with room for one alert of these tests.
+    const ONE: usize = 88;
+
+    async fn post_on_a_new_connection(address: std::net::SocketAddr) -> String {
+        let body = fixture::text("a");
+        let length = body.len();
+        let request =
+            format!("POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_client_that_connects_for_every_alert_is_held_back_no_more_than_another() {
+        let config = fixture::config(ONE);
+        let metrics = Arc::new(crate::metrics::Metrics::new());
+        let front = Front {
+            intake: Arc::default(),
+            spool: fixture::spool(&config, &metrics, ()),
+            metrics,
+            bodies: Arc::new(tokio::sync::Semaphore::new(crate::front::BODIES_BYTES)),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let doors = Doors::default().serve(listener, front, CancellationToken::new());
+        let alerts = async {
+            let start = Instant::now();
+            for _ in 0..5 {
+                let answer = post_on_a_new_connection(address).await;
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            }
+            start.elapsed()
+        };
+        let took = tokio::select! {
+            took = alerts => took,
+            () = doors => panic!("it ended"),
+        };
+        // Once, and not four times.
+        assert!((DELAY..2 * DELAY).contains(&took), "{took:?}");
+    }
 }

@@ -23,9 +23,13 @@ use crate::spool::{Patience, Short, Spool};
 /// would not take is taken here all the same: it becomes a dead letter, and is not lost unseen.
 pub(crate) const BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of all bodies on their way at a time. Many slow senders must not cost the process its memory, and with it the
-/// spool: a body that finds no room waits for it, as long as it may take to arrive.
+/// Bytes of all large bodies on their way at a time. Many slow senders must not cost the process its memory: a body that
+/// finds no room waits for it, as long as it may take to arrive.
 pub(crate) const BODIES_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a body has without asking for room, in bytes: as much as its connection reads ahead. Falco's has to wait for no
+/// large one of another.
+const SMALL_BYTES: usize = 64 * 1024;
 
 /// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
@@ -104,7 +108,9 @@ impl Front {
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         match read(&self.bodies, body).await {
-            Ok((bytes, _place)) => self.keep_all(&bytes, patience).await.answer(),
+            Ok((bytes, None)) => self.keep_all(&bytes, patience).await.answer(),
+            // Others wait for the room that it takes: it does not wait for any in the spool.
+            Ok((bytes, Some(_place))) => self.keep_all(&bytes, &Patience::none()).await.answer(),
             Err(unread) => {
                 self.metrics.rejected(1);
                 tracing::warn!(reason = unread.text(), "a request was refused");
@@ -316,7 +322,7 @@ impl Unread {
     }
 }
 
-/// A body's place among those that are on their way.
+/// A large body's place among those that are on their way.
 type Place = Option<OwnedSemaphorePermit>;
 
 /// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all.
@@ -344,16 +350,24 @@ where
         if bytes.len() + data.remaining() > BODY_BYTES {
             return Err(Unread::TooLarge);
         }
-        let size = u32::try_from(data.remaining()).map_err(|_| Unread::TooLarge)?;
-        let more = Arc::clone(room).acquire_many_owned(size).await;
-        let more = more.map_err(|_| Unread::BrokeOff)?;
-        match &mut place {
-            Some(place) => place.merge(more),
-            None => place = Some(more),
+        let had = bytes.len().max(SMALL_BYTES);
+        let beyond = (bytes.len() + data.remaining()).saturating_sub(had);
+        if beyond > 0 {
+            let more = room_for(room, beyond).await?;
+            match &mut place {
+                Some(place) => place.merge(more),
+                None => place = Some(more),
+            }
         }
         bytes.put(&mut data);
     }
     Ok((bytes.freeze(), place))
+}
+
+async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Unread> {
+    let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLarge)?;
+    let place = Arc::clone(room).acquire_many_owned(bytes).await;
+    place.map_err(|_| Unread::BrokeOff)
 }
 
 fn healthy() -> Answer {

@@ -53,8 +53,9 @@ impl Input {
         loop {
             let piece = tokio::select! {
                 biased;
-                piece = self.0.recv() => piece,
+                // First: an input that always has more would else be read for ever.
                 () = &mut over => return tracing::warn!("the input has not ended: what is still in it is not read"),
+                piece = self.0.recv() => piece,
             };
             match piece {
                 Some(Piece::Lines(lines)) => front.lines(&lines, &patience).await,
@@ -193,15 +194,37 @@ mod tests {
         assert!(!self::pieces(&just[..]).contains(&Piece::TooLong));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn an_input_that_goes_on_after_the_drain_began_is_left() {
+    fn front() -> Front {
         let metrics = Arc::new(crate::metrics::Metrics::new());
-        let front = Front {
+        Front {
             intake: Arc::default(),
             spool: crate::fixture::spool(&crate::fixture::config(BODY_BYTES), &metrics, ()),
             metrics,
             bodies: Arc::new(tokio::sync::Semaphore::new(BODY_BYTES)),
-        };
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_input_that_always_has_more_is_left_all_the_same() {
+        let (into, pieces) = channel(1000);
+        for _ in 0..1000 {
+            into.try_send(lines("no alert\n")).unwrap();
+        }
+        let drain = CancellationToken::new();
+        drain.cancel();
+        let start = tokio::time::Instant::now();
+        let taking = tokio::spawn(Input(pieces).take(front(), drain));
+        // It gives way after some, and when it goes on the time is over.
+        tokio::task::yield_now().await;
+        tokio::time::advance(FRONT_GRACE).await;
+        taking.await.unwrap();
+        assert_eq!(start.elapsed(), FRONT_GRACE);
+        drop(into);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_input_that_goes_on_after_the_drain_began_is_left() {
+        let front = front();
         let spool = front.spool.clone();
         let (into, pieces) = channel(1);
         let drain = CancellationToken::new();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -104,6 +105,8 @@ pub struct Ended {
     pub unsent: u64,
     /// Those of them that nothing keeps: all, if the spool is in memory.
     pub lost: u64,
+    /// A part of the shim failed, which is a defect of it: it ended to be started again.
+    pub failed: bool,
 }
 
 /// Serves `listener` until `drain` is ready: then it goes on for a while, closes the listener, answers the requests in
@@ -111,7 +114,8 @@ pub struct Ended {
 /// `abort` is ready.
 ///
 /// Sockets and signals come from outside: [`signals`](crate::signals) makes both futures of SIGTERM and SIGINT, and a
-/// program that never aborts passes [`std::future::pending`]. What is not sent at the end is counted, logged, and in
+/// program that never aborts passes [`std::future::pending`]. A shim of which a part has failed does not stay up without
+/// it: it drains if it can, and says so in [`Ended::failed`]. What is not sent at the end is counted, logged, and in
 /// [`Ended::unsent`]; it waits on the disk for the next start, unless the spool is in memory. Dropping the future ends
 /// everything at once, without that count.
 ///
@@ -146,7 +150,7 @@ pub async fn serve(
     let mut sending: JoinSet<()> = ways
         .map(|way| Sender::new(way, spool.clone(), Arc::clone(&metrics), closed.clone()).run())
         .collect();
-    // Ends with this function.
+    // Goes on as long as the spool's writer, or to the end of this function.
     let mut beside = JoinSet::new();
     beside.spawn(spool.clone().hand_over());
     let front = front(&config, &spool, &metrics);
@@ -158,24 +162,47 @@ pub async fn serve(
         }
         tracing::info!(alerts = spool.ledger().count().alerts, "draining");
     };
-    // A sender ends when the front has ended and nothing waits for its sink.
-    let all = async {
+    let doors = async {
         tokio::join!(drain, doors.serve(listener, front, draining.clone()));
         closed.cancel();
-        while sending.join_next().await.is_some() {}
     };
+    let failed = AtomicBool::new(false);
+    let all = async { tokio::join!(doors, senders(&mut sending, &draining, &failed)) };
     let deadline = async {
         draining.cancelled().await;
         tokio::time::sleep(config.drain_deadline).await;
     };
     tokio::select! {
-        () = all => {}
+        _ = all => {}
+        () = spool_fails(&mut beside, &spool) => failed.store(true, Ordering::Relaxed),
         () = deadline => tracing::error!("the drain deadline is over"),
         () = abort => tracing::error!("aborted"),
         () = followers.run() => {}
     }
     sending.shutdown().await;
-    end(&spool, &metrics, config.spool.durability).await
+    Ended {
+        failed: failed.into_inner(),
+        ..end(&spool, &metrics, config.spool.durability).await
+    }
+}
+
+/// Waits for the senders, each of which ends when the front has ended and nothing waits for its sink. One that ends
+/// otherwise begins the drain: its sink would get nothing any more, and nobody would see it.
+async fn senders(sending: &mut JoinSet<()>, draining: &CancellationToken, failed: &AtomicBool) {
+    while let Some(end) = sending.join_next().await {
+        if let Err(error) = end {
+            tracing::error!(%error, "a sender has failed: this ends, to be started again");
+            failed.store(true, Ordering::Relaxed);
+            draining.cancel();
+        }
+    }
+}
+
+/// Ready when the thread that writes the spool is gone: nothing can be kept or read any more.
+async fn spool_fails(replies: &mut JoinSet<()>, spool: &Spool) {
+    let _ = replies.join_next().await;
+    spool.ledger().set_writable(false);
+    tracing::error!("the spool has failed: this ends, to be started again");
 }
 
 fn front(config: &Config, spool: &Spool, metrics: &Arc<Metrics>) -> Front {
@@ -226,7 +253,11 @@ async fn end(spool: &Spool, metrics: &Metrics, durability: Durability) -> Ended 
                 bytes = left.bytes,
                 "ended with alerts unsent: they are lost"
             );
-            Ended { unsent, lost: unsent }
+            Ended {
+                unsent,
+                lost: unsent,
+                ..Ended::default()
+            }
         }
         Durability::Crash | Durability::PowerLoss => {
             tracing::warn!(
@@ -234,7 +265,44 @@ async fn end(spool: &Spool, metrics: &Metrics, durability: Durability) -> Ended 
                 bytes = left.bytes,
                 "ended with alerts unsent: they wait in the spool"
             );
-            Ended { unsent, lost: 0 }
+            Ended {
+                unsent,
+                ..Ended::default()
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::process::ExitCode;
+
+    use super::*;
+    use crate::fixture;
+
+    const ROOMY: usize = 1024 * 1024;
+
+    #[tokio::test]
+    async fn a_sender_that_fails_begins_the_drain() {
+        let (draining, failed) = (CancellationToken::new(), AtomicBool::new(false));
+        let mut sending = JoinSet::new();
+        let other = draining.clone();
+        sending.spawn(async move { other.cancelled().await });
+        sending.spawn(async { panic!("a defect") });
+        senders(&mut sending, &draining, &failed).await;
+        assert!(failed.into_inner());
+    }
+
+    #[tokio::test]
+    async fn a_shim_whose_spool_fails_ends_and_says_so() {
+        let shim = Shim::new(fixture::config(ROOMY), ()).unwrap();
+        let spool = shim.spool.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // The writer ends, as it does when it panics.
+        spool.close().await;
+        let ended = serve(listener, shim, pending(), pending()).await;
+        assert!(!spool.ledger().is_writable());
+        assert_eq!((ended.failed, ended.exit_code()), (true, ExitCode::FAILURE));
     }
 }

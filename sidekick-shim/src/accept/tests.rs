@@ -57,7 +57,7 @@ async fn a_client_that_sends_no_whole_header_is_cut_off() {
         read_to_end(&mut client).await;
         assert_eq!(
             start.elapsed().as_secs(),
-            HEADER_DEADLINE.as_secs(),
+            FIRST_DEADLINE.as_secs(),
             "after `{sent}`"
         );
     }
@@ -116,6 +116,53 @@ async fn one_connection_serves_many_requests_and_is_kept_between_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kept_connection_is_cut_off_later_than_a_new_one() {
+    let (mut client, _graceful) = client();
+    client.write_all(POST).await.unwrap();
+    read_until(&mut client, "\r\n\r\n").await;
+    let start = Instant::now();
+    read_to_end(&mut client).await;
+    assert_eq!(start.elapsed().as_secs(), HEADER_DEADLINE.as_secs());
+}
+
+// Other systems have one loopback address.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_does_not_take_every_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let most = 8;
+    let door = Door {
+        listener,
+        most,
+        tls: None,
+    };
+    let accepting = accept(door, |_| service_fn(take), std::future::pending(), Duration::ZERO);
+    let accepting = tokio::spawn(accepting);
+    let mut idle = Vec::new();
+    for _ in 0..most {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    other.write_all(POST).await.unwrap();
+    assert!(
+        read_until(&mut other, "\r\n\r\n")
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    for kept in &idle[..most / 4] {
+        let none = kept.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(none.kind(), std::io::ErrorKind::WouldBlock);
+    }
+    for refused in &mut idle[most / 4..] {
+        assert_eq!(read_to_end(refused).await, "");
+    }
+    accepting.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_finishes_the_request_in_flight_and_closes() {
     let (mut client, graceful) = client();
     client
@@ -138,7 +185,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
     let address = listener.local_addr().unwrap();
     let accepting = accept(
         door(listener),
-        || service_fn(take),
+        |_| service_fn(take),
         std::future::pending(),
         Duration::ZERO,
     );
@@ -171,7 +218,7 @@ async fn a_connection_that_does_not_end_is_ended_after_the_grace() {
     let until = async { drop(drained.await) };
     let accepting = tokio::spawn(accept(
         door(listener),
-        || service_fn(take),
+        |_| service_fn(take),
         until,
         Duration::from_millis(20),
     ));
@@ -216,7 +263,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_cut_off() {
 async fn a_client_that_does_not_read_loses_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let mut stream = next(&listener).await;
+    let (mut stream, _) = next(&listener).await;
     end_if_unread(&stream, Duration::from_millis(100));
     let error = loop {
         if let Err(error) = stream.write_all(&[0; 64 * 1024]).await {

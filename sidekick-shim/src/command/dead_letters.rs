@@ -1,6 +1,7 @@
 //! What a person does with dead letters, while a shim runs or not.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -42,15 +43,7 @@ impl Action {
                 let Some(letters) = place.open()? else {
                     return Ok(());
                 };
-                let mut shown = Ok(());
-                letters
-                    .each(|letter| {
-                        if shown.is_ok() {
-                            shown = say(&line(&letter));
-                        }
-                    })
-                    .map_err(|error| place.cannot(&error))?;
-                shown
+                show(&letters, place, say)
             }
         }
     }
@@ -75,6 +68,24 @@ impl Place {
     }
 }
 
+fn show(
+    letters: &DeadLetters,
+    place: &Place,
+    mut say: impl FnMut(&str) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut last = 0;
+    loop {
+        let some = letters.after(last).map_err(|error| place.cannot(&error))?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        for (number, letter) in some {
+            say(&line(&letter))?;
+            last = number;
+        }
+    }
+}
+
 fn line(letter: &DeadLetter) -> String {
     let time = |micros| {
         Timestamp::from_microsecond(micros)
@@ -82,10 +93,10 @@ fn line(letter: &DeadLetter) -> String {
             .to_string()
     };
     let text: Cow<'_, str> = String::from_utf8_lossy(&letter.data);
-    // Byte for byte where it can be; a line break between members would break the line.
+    // As it is written where it can be; a line break between members would break the line.
     let alert = serde_json::from_str::<Box<RawValue>>(&text)
         .ok()
-        .filter(|alert| !alert.get().contains(['\n', '\r']))
+        .filter(|alert| !alert.get().contains(['\n', '\r', '\t']))
         .map_or_else(|| json!(text).to_string(), |alert| alert.get().to_owned());
     let about = json!({
         "sink": letter.sink,
@@ -96,9 +107,96 @@ fn line(letter: &DeadLetter) -> String {
     });
     let about = about.to_string();
     let about = about.trim_end_matches('}');
-    format!("{about},\"alert\":{alert}}}")
+    printable(&format!("{about},\"alert\":{alert}}}"))
+}
+
+/// The same JSON, with everything escaped that is not printable: what is in an alert can be the attacker's, and must not
+/// drive a terminal. On one line, only strings have such characters.
+fn printable(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1 {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a String does not fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
 }
 
 fn say(line: &str) -> Result<(), String> {
     writeln!(io::stdout(), "{line}").map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(id: &str, data: &str) -> DeadLetter {
+        DeadLetter {
+            sink: "sink".to_owned(),
+            received: 0,
+            refused: 0,
+            answer: "status 400".to_owned(),
+            id: id.to_owned(),
+            data: data.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_would_drive_a_terminal_is_shown_escaped_and_means_the_same() {
+        let tricky = "\u{7f} \u{9b}31m \u{202e} \u{2066} \u{200b} \u{feff} \u{2028} \u{e0041}";
+        let cases = [
+            json!({ "output": format!("caf\u{e9} \u{1f680} it's \\ {tricky}") }),
+            json!({ tricky: [tricky, "\u{1b}[2J\n"] }),
+        ];
+        for alert in cases {
+            for data in [
+                alert.to_string(),
+                format!("\t{alert}\n"),
+                format!("{{\t\"a\": {alert}}}"),
+            ] {
+                let line = line(&letter("id", &data));
+                assert!(
+                    line.chars()
+                        .all(|c| c == '\\' || c == '"' || c == '\'' || c.escape_debug().len() == 1),
+                    "{line}"
+                );
+                let shown: serde_json::Value = serde_json::from_str(&line).unwrap();
+                let whole = serde_json::from_str(&data).unwrap();
+                let as_text = serde_json::Value::from(data);
+                assert!([whole, as_text].contains(&shown["alert"]), "{line}");
+            }
+        }
+        let plain = "{ \"output\":\"caf\u{e9} \u{1f680} it's \\\\\" , \"n\":1e400}";
+        assert!(line(&letter("id", plain)).ends_with(&format!(",\"alert\":{plain}}}")));
+        let broken = line(&letter("\u{202e}", "\u{9b}not json"));
+        assert!(
+            broken.contains("\\u202e") && broken.ends_with("\"alert\":\"\\u009bnot json\"}"),
+            "{broken}"
+        );
+    }
+
+    #[test]
+    fn a_shim_can_write_while_they_are_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place {
+            spool: folder.path().to_owned(),
+        };
+        let mut shims = DeadLetters::open(Some(&folder::dead(&place.spool))).unwrap();
+        for number in 0..100 {
+            shims.add(&letter(&number.to_string(), "{}")).unwrap();
+        }
+        let mut shown = 0;
+        let letters = place.open().unwrap().unwrap();
+        show(&letters, &place, |_| {
+            shown += 1;
+            shims.remove(shown).map_err(|error| error.to_string())
+        })
+        .unwrap();
+        assert_eq!(shown, 100);
+    }
 }

@@ -205,15 +205,14 @@ async fn probes_and_scrapers_are_answered() {
     counts(&front, 1, 0);
 }
 
+/// A body of this size with one alert.
+fn padded(size: usize) -> String {
+    let text = fixture::text("a");
+    format!("{text}{}", " ".repeat(size - text.len()))
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
-    let padded = |size: usize| {
-        format!(
-            "{}{}",
-            fixture::text("a"),
-            " ".repeat(size - fixture::text("a").len())
-        )
-    };
     let front = front(ROOMY, ());
     assert_eq!(front.answers(post(padded(BODY_BYTES))).await.status(), 200);
     let answer = front.answers(post(padded(BODY_BYTES + 1))).await;
@@ -377,14 +376,32 @@ async fn the_observer_sees_what_is_accepted_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bodies_on_their_way_have_a_bound_together() {
+async fn large_bodies_on_their_way_have_a_bound_together() {
     let front = front(ROOMY, ());
     let all = u32::try_from(BODIES_BYTES).unwrap();
     let others = Arc::clone(&front.bodies).acquire_many_owned(all).await.unwrap();
     let start = Instant::now();
-    assert_eq!(front.answers(post(fixture::text("a"))).await.status(), 408);
+    assert_eq!(front.answers(post(padded(SMALL_BYTES))).await.status(), 200);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(front.answers(post(padded(SMALL_BYTES + 1))).await.status(), 408);
     assert_eq!(start.elapsed(), BODY_DEADLINE);
     drop(others);
-    assert_eq!(front.answers(post(fixture::text("a"))).await.status(), 200);
+    assert_eq!(front.answers(post(padded(BODY_BYTES))).await.status(), 200);
     assert_eq!(front.bodies.available_permits(), BODIES_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_does_not_hold_its_room_while_the_spool_is_full() {
+    let mut config = fixture::config(TWO);
+    config.spool.when_full = WhenFull::Reject;
+    let front = front_of(&config, ());
+    for rule in ["a", "b"] {
+        front.answers(post(fixture::text(rule))).await;
+    }
+    let start = Instant::now();
+    let answer = front
+        .clone()
+        .answer(post(padded(SMALL_BYTES + 1)), &Patience::default())
+        .await;
+    assert_eq!((answer.unwrap_err(), start.elapsed()), (HangUp, Duration::ZERO));
 }

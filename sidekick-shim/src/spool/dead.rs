@@ -14,7 +14,7 @@ const BYTES: u64 = 32 * 1024 * 1024;
 /// How long another process may hold the file: the thread that takes alerts waits for it.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// How many are sent again at a time.
+/// How many are read at a time.
 const AT_A_TIME: usize = 64;
 
 /// An alert that was refused.
@@ -128,15 +128,14 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// All of them, the oldest first, one by one.
-    pub(crate) fn each(&self, mut see: impl FnMut(DeadLetter)) -> Stored<()> {
+    /// Some of those after this number, the oldest first, with their numbers. The file is not held when it returns:
+    /// whoever shows them may wait for a person.
+    pub(crate) fn after(&self, number: i64) -> Stored<Vec<(i64, DeadLetter)>> {
         let mut statement = self
             .file
-            .prepare("SELECT number, sink, received, refused, answer, id, data FROM dead ORDER BY number")?;
-        for row in statement.query_map([], letter)? {
-            see(row?);
-        }
-        Ok(())
+            .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE number > ?1 ORDER BY number LIMIT ?2")?;
+        let rows = statement.query_map(params![number, AT_A_TIME], |row| Ok((row.get(0)?, letter(row)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// A number that changes when another process changed something.

@@ -246,6 +246,13 @@ async fn an_https_sink_is_trusted_by_its_authority_and_not_without() {
     let (_, answer) = seen.recv().await.unwrap();
     assert!(answer.to_string().contains("certificate"), "{answer}");
     shim.abort.cancel();
-    assert_eq!(shim.end.await.unwrap(), Ended { unsent: 1, lost: 1 });
+    assert_eq!(
+        shim.end.await.unwrap(),
+        Ended {
+            unsent: 1,
+            lost: 1,
+            failed: false
+        }
+    );
     assert!(got.try_recv().is_err());
 }

@@ -63,7 +63,14 @@ async fn a_drain_ends_at_its_deadline_and_says_what_is_left() {
     for number in 0..12 {
         falco.post(&alert(&number.to_string())).await;
     }
-    assert_eq!(shim.drained().await, Ended { unsent: 12, lost: 12 });
+    assert_eq!(
+        shim.drained().await,
+        Ended {
+            unsent: 12,
+            lost: 12,
+            failed: false
+        }
+    );
 }
 
 #[tokio::test]
@@ -74,7 +81,14 @@ async fn an_abort_ends_a_drain_at_once() {
     sink.next().await;
     shim.drain.cancel();
     shim.abort.cancel();
-    assert_eq!(shim.end.await.unwrap(), Ended { unsent: 1, lost: 1 });
+    assert_eq!(
+        shim.end.await.unwrap(),
+        Ended {
+            unsent: 1,
+            lost: 1,
+            failed: false
+        }
+    );
 }
 
 #[tokio::test]
@@ -90,5 +104,12 @@ async fn what_waits_for_its_next_try_is_counted_too() {
         seen.recv().await.unwrap();
     }
     shim.abort.cancel();
-    assert_eq!(shim.end.await.unwrap(), Ended { unsent: 12, lost: 12 });
+    assert_eq!(
+        shim.end.await.unwrap(),
+        Ended {
+            unsent: 12,
+            lost: 12,
+            failed: false
+        }
+    );
 }
