@@ -194,7 +194,9 @@ mod tests {
         let letters = place.open().unwrap().unwrap();
         show(&letters, &place, |_| {
             shown += 1;
-            shims.remove(shown).map_err(|error| error.to_string())
+            shims
+                .remove(shown, &letter("", "{}"))
+                .map_err(|error| error.to_string())
         })
         .unwrap();
         assert_eq!(shown, 100);
