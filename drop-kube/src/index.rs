@@ -31,7 +31,8 @@ const LATE: Duration = Duration::from_secs(5);
 /// tell. Of several namespaces each is warm or cold by itself.
 ///
 /// Caveat: of a watch whose connection is dead without a sign the index learns after [`Settings::silent`]. What it finds in
-/// that time may be gone: a change to it is refused by its UID.
+/// that time may be gone: a change to it is refused by its UID. What it does not find is asked for once the watch has
+/// been silent for [`Settings::believed`], as is what it knows of a pod beside the mark that it was found by.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -200,6 +201,9 @@ impl Index {
     pub(crate) fn find(&self, by: &By) -> Seen {
         let mut seen = Seen::default();
         let mut known = BTreeSet::new();
+        let believed = self.shared.settings.believed;
+        // Its status names the container, so it is not older than that; of other marks the container can be missing.
+        let by_container = matches!(by, By::Container { .. });
         for scope in self.shared.places().scopes.values() {
             if matches!(by, By::Name(namespace, _) if !scope.has(namespace)) {
                 continue;
@@ -207,10 +211,15 @@ impl Index {
             let state = scope.lock();
             match &state.warmth {
                 Warmth::Warm => {
-                    for (pod, whole) in state.store.find(by) {
+                    let (found, quiet) = (state.store.find(by), state.is_quiet(believed));
+                    if quiet && found.is_empty() {
+                        seen.quiet.push(scope.namespace.clone());
+                    }
+                    for (pod, whole) in found {
                         // Two scopes can have the same pod while one takes the other's place.
                         if known.insert(pod.uid.clone()) {
-                            seen.doubtful |= !whole || self.shared.signals.touched.has(&pod.uid);
+                            let touched = self.shared.signals.touched.has(&pod.uid);
+                            seen.doubtful |= !whole || touched || (quiet && !by_container);
                             seen.pods.push(pod);
                         }
                     }
@@ -283,6 +292,8 @@ pub(crate) struct Seen {
     pub(crate) cold: Option<ApiError>,
     /// There may be others here, where it must not watch.
     pub(crate) unwatched: Vec<Option<Namespace>>,
+    /// There may be others here, where the watch has been silent for too long to be believed.
+    pub(crate) quiet: Vec<Option<Namespace>>,
 }
 
 impl Shared {

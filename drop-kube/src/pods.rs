@@ -33,6 +33,10 @@ pub struct Settings {
     /// How long a watch may be silent before its connection is taken for dead; the API server says something at least
     /// each minute: 90 s.
     pub silent: Duration,
+    /// How long after a watch said something what it does not show is taken for absent; after that absence is asked
+    /// for. Shorter than the engine waits for a container's status, so that a connection that died before it is found
+    /// out: 10 s.
+    pub believed: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
     /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
@@ -49,6 +53,7 @@ impl Default for Settings {
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(15),
             silent: Duration::from_secs(90),
+            believed: Duration::from_secs(10),
             page: 500,
             reach: Reach::default(),
         }
@@ -128,6 +133,7 @@ impl KubePods {
             doubtful,
             cold,
             unwatched,
+            quiet,
         } = index.find(by);
         if doubtful {
             return self.again(&pods, by).await.map(read);
@@ -139,10 +145,11 @@ impl KubePods {
             By::Uid(_) | By::Container { .. } if !pods.is_empty() => return Ok(Found { pods, way }),
             By::Uid(_) | By::Container { .. } => {}
         }
-        let found = if unwatched.is_empty() {
+        let places: Vec<_> = unwatched.into_iter().chain(quiet).collect();
+        let found = if places.is_empty() {
             Found { pods, way }
         } else {
-            self.listing.find(by, unwatched).await?
+            self.listing.find(by, places).await?
         };
         match cold {
             Some(cold) if found.pods.is_empty() => Err(cold),

@@ -189,6 +189,7 @@ impl Watch {
             let Ok(Some(line)) = line else {
                 return Ended::Here;
             };
+            self.scope.hear();
             if let ControlFlow::Break(ended) = self.take(&line, revision) {
                 return ended;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By, Change, PodApi, Presence, Target};
+use drop_core::ports::{ApiError, By, Change, Found, PodApi, Presence, Target, Way};
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{Index, KubePods, Reach, Settings};
 use falco_event::Timestamp;
@@ -289,6 +289,64 @@ async fn a_watch_that_says_nothing_is_taken_up_again_and_nothing_is_lost() {
         .unwrap();
     watched.until_found(&By::Uid(gone.uid), 0).await;
     assert_eq!(watched.index.len(), 2);
+}
+
+/// An index whose only watch has been silent for too long to be believed.
+async fn quiet() -> Watched {
+    let mut settings = Settings::default();
+    settings.believed = Duration::ZERO;
+    let house = House::new().await;
+    house.server.fail(Verb::Watch, Fault::HangAfter);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    watched
+}
+
+/// The connection died before the pod came: an alert about it must not be told for good that there is none.
+#[tokio::test]
+async fn what_a_silent_watch_does_not_show_is_listed() {
+    let watched = quiet().await;
+    let old = watched.house.pod();
+    let new = Workload::pod(shop(), "new".parse().unwrap());
+    watched.house.cluster.add_workload(new);
+    let name = "new".parse().unwrap();
+    let new = watched.house.cluster.pod(&shop(), &name).unwrap();
+    let container = new.containers[0].id.clone();
+    let node = new.node.clone();
+    let by = By::Container {
+        id: container,
+        on: node,
+    };
+    let way = Way::NodeList;
+    let pods = vec![new.clone()];
+    assert_eq!(watched.pods.find(&by).await, Ok(Found { pods, way }));
+    let by = By::Uid(new.uid.clone());
+    assert_eq!(watched.pods.find(&by).await, listed(vec![new]));
+    let nothing = By::Uid("none".parse().unwrap());
+    assert_eq!(watched.pods.find(&nothing).await, listed(vec![]));
+    assert_eq!(
+        watched.pods.find(&container_of(&old)).await,
+        indexed(vec![old]),
+        "what it shows is no absence"
+    );
+}
+
+/// A container that was restarted since is none that the pod of that name has in the index.
+#[tokio::test]
+async fn what_a_silent_watch_knows_of_a_pod_beside_its_mark_is_read() {
+    let watched = quiet().await;
+    let pod = watched.house.pod();
+    let restarted = watched
+        .house
+        .cluster
+        .restart_container(&pod.uid, &pod.containers[0].name)
+        .unwrap();
+    let pod = watched.house.pod();
+    assert!(pod.containers.iter().any(|container| container.id == restarted));
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [name, By::Uid(pod.uid.clone())] {
+        assert_eq!(watched.pods.find(&by).await, read(vec![pod.clone()]), "{by:?}");
+    }
 }
 
 /// What comes while its pods are listed anew is not known to be absent.
