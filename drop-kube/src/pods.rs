@@ -37,6 +37,9 @@ pub struct Settings {
     /// for. Shorter than the engine waits for a container's status, so that a connection that died before it is found
     /// out: 10 s.
     pub believed: Duration,
+    /// How long a watch is read after it began, and then to the end of what has come, before the index says what is
+    /// absent: what was missed comes first: 250 ms.
+    pub settle: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
     /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
@@ -54,6 +57,7 @@ impl Default for Settings {
             list_within: Duration::from_secs(15),
             silent: Duration::from_secs(90),
             believed: Duration::from_secs(10),
+            settle: Duration::from_millis(250),
             page: 500,
             reach: Reach::default(),
         }

@@ -118,7 +118,7 @@ impl Scope {
         }
     }
 
-    /// It has every pod, and a watch of them is open. False where they have to be listed again all the same.
+    /// It has every pod, and a watch of them is open and has told what was missed. False where they have to be listed again all the same.
     pub(crate) fn warm(&self) -> bool {
         let mut state = self.lock();
         if state.gained {

@@ -151,7 +151,7 @@ impl Watch {
         let mut pause = PAUSE;
         loop {
             let began = Instant::now();
-            match self.once(&mut revision).await {
+            match self.once(&mut revision, self.shared.settings.settle).await {
                 Ended::Expired => return None,
                 Ended::Failed(why @ ApiError::Forbidden(_)) => return Some(why),
                 Ended::Failed(why) => {
@@ -166,8 +166,8 @@ impl Watch {
         }
     }
 
-    /// One watch, to its end.
-    async fn once(&self, revision: &mut String) -> Ended {
+    /// One watch, to its end. What was missed comes first, so that it makes the scope warm only after a while.
+    async fn once(&self, revision: &mut String, settle: Duration) -> Ended {
         let query = [
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
@@ -178,20 +178,32 @@ impl Watch {
             Ok(lines) => lines,
             Err(ended) => return ended,
         };
-        if !self.scope.warm() {
-            return Ended::Expired;
-        }
+        let settled = Instant::now() + settle;
+        let mut is_settled = false;
         loop {
+            let silent = if is_settled {
+                self.shared.settings.silent
+            } else {
+                settled.saturating_duration_since(Instant::now())
+            };
             let line = tokio::select! {
-                line = timeout(self.shared.settings.silent, lines.next()) => line,
+                line = timeout(silent, lines.next()) => line,
                 () = self.scope.stale() => return Ended::Expired,
             };
-            let Ok(Some(line)) = line else {
-                return Ended::Here;
-            };
-            self.scope.hear();
-            if let ControlFlow::Break(ended) = self.take(&line, revision) {
-                return ended;
+            match line {
+                Ok(Some(line)) => {
+                    self.scope.hear();
+                    if let ControlFlow::Break(ended) = self.take(&line, revision) {
+                        return ended;
+                    }
+                }
+                Err(_) if !is_settled => {
+                    is_settled = true;
+                    if !self.scope.warm() {
+                        return Ended::Expired;
+                    }
+                }
+                Ok(None) | Err(_) => return Ended::Here,
             }
         }
     }
