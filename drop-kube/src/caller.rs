@@ -169,7 +169,12 @@ pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -
     }
     match timeout_at(until, Limited::new(body, MAX_ANSWER).collect()).await {
         Ok(Ok(whole)) if head.status.is_success() => Ok(whole.to_bytes()),
-        Ok(Ok(whole)) => Err(failure(head.status, &head.headers, &whole.to_bytes())),
+        Ok(Ok(whole)) => Err(failure(
+            head.status,
+            &head.headers,
+            &whole.to_bytes(),
+            ask.object().as_ref(),
+        )),
         broken if head.status.is_success() => Err(broken_off(broken.is_err())),
         _ => Err(without_body(head.status, &head.headers)),
     }
@@ -186,7 +191,7 @@ fn unreadable(error: &serde_json::Error) -> Failure {
 }
 
 fn without_body(status: StatusCode, headers: &HeaderMap) -> Failure {
-    failure(status, headers, &Bytes::new())
+    failure(status, headers, &Bytes::new(), None)
 }
 
 fn broken_off(late: bool) -> Failure {

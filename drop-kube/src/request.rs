@@ -16,6 +16,14 @@ const METADATA_ONLY_LIST: &str =
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// What the API server says the absence of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Object<'a> {
+    /// The plural name: `pods`.
+    pub(crate) resource: &'a str,
+    pub(crate) name: &'a str,
+}
+
 /// One request, which can be sent more than once.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -97,6 +105,20 @@ impl Ask {
             content_type: MERGE_PATCH,
             ..Self::get(path, try_within)
         }
+    }
+
+    /// The object that its path names, or that it is a subresource of; none where it names a collection.
+    pub(crate) fn object(&self) -> Option<Object<'_>> {
+        let path = self.path.split('?').next()?;
+        let (_, within) = path.split_once("/namespaces/")?;
+        let mut segments = within.split('/');
+        let namespace = segments.next()?;
+        let Some(resource) = segments.next() else {
+            let (resource, name) = ("namespaces", namespace);
+            return Some(Object { resource, name });
+        };
+        let name = segments.next()?;
+        Some(Object { resource, name })
     }
 
     /// What is sent.
@@ -187,6 +209,27 @@ mod tests {
             path,
             "/api/v1/pods?limit=500&labelSelector=a%20in%20%28b%2Cc%29%2Cd%3D%C3%A9%26x%23"
         );
+    }
+
+    #[test]
+    fn a_path_names_an_object_or_a_collection() {
+        let object = |path: &str| {
+            let ask = Ask::get(path.to_owned(), Duration::ZERO);
+            ask.object().map(|it| format!("{} {}", it.resource, it.name))
+        };
+        for (path, named) in [
+            ("/api/v1/namespaces/shop", Some("namespaces shop")),
+            ("/api/v1/namespaces/shop/pods/web-0", Some("pods web-0")),
+            ("/api/v1/namespaces/shop/pods/web-0/eviction", Some("pods web-0")),
+            (
+                "/apis/apps/v1/namespaces/shop/replicasets/web",
+                Some("replicasets web"),
+            ),
+            ("/api/v1/pods?limit=1", None),
+            ("/api/v1/namespaces/shop/pods?limit=1&continue=a/b", None),
+        ] {
+            assert_eq!(object(path).as_deref(), named, "{path}");
+        }
     }
 
     #[test]
