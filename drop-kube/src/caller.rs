@@ -122,9 +122,7 @@ impl Caller {
     async fn once<T>(&self, ask: &Ask, until: Instant, parse: Parse<T>) -> Result<T, Failure> {
         let _slot = self.slot(until).await?;
         let until = until.min(Instant::now() + ask.try_within);
-        let request = ask.to_http().map_err(|error| {
-            Failure::refused(ApiError::Invalid(format!("no request can be made: {error}")))
-        })?;
+        let request = ask.to_http().map_err(Failure::refused)?;
         let answer = match timeout_at(until, self.client.send(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(unsent_or_unknown(&error)),

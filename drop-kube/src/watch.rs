@@ -211,9 +211,7 @@ impl Watch {
     async fn open(&self, path: String) -> Result<Lines, Ended> {
         let Shared { client, settings, .. } = &*self.shared;
         let ask = Ask::get(path, settings.try_within);
-        let request = ask
-            .to_http()
-            .map_err(|error| Ended::Failed(ApiError::Invalid(error.to_string())))?;
+        let request = ask.to_http().map_err(Ended::Failed)?;
         let answer = timeout(settings.read_within, client.send(request)).await;
         let late = |_| {
             Ended::Failed(ApiError::TimedOut(
