@@ -170,6 +170,21 @@ async fn where_namespaces_are_named_nothing_else_is_listed() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_must_not_be_listed_hides_no_pod_of_another() {
+    let mut settings = Settings::default();
+    settings.reach.namespaces = Some([shop(), "bank".parse().unwrap()].into());
+    let house = House::with(settings).await;
+    let (pod, forbidden) = (house.pod(), Fault::status(403));
+    // `bank` is the first.
+    house.server.fail_next(Verb::List, forbidden.clone());
+    let by = By::Uid(pod.uid.clone());
+    assert_eq!(house.pods.find(&by).await, listed(vec![pod]));
+    house.server.fail_next(Verb::List, forbidden);
+    let nothing = house.pods.find(&By::Uid("none".parse().unwrap())).await;
+    assert!(matches!(nothing, Err(ApiError::Forbidden(_))), "{nothing:?}");
+}
+
+#[tokio::test]
 async fn a_storm_of_questions_makes_two_lists() {
     let house = House::new().await;
     let pod = house.pod();
