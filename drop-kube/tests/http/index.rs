@@ -527,6 +527,18 @@ async fn what_is_not_held_any_more_is_not_watched_any_more() {
     assert!(watched.index.is_empty());
 }
 
+/// Both before its watches can be looked after.
+#[tokio::test]
+async fn what_is_given_up_and_held_again_at_once_is_watched() {
+    let (watched, _, pay) = watching_nothing().await;
+    let first = watched.index.reach(reach(&["bank"], &[]));
+    watched.index.warm().await;
+    drop(first);
+    let _second = watched.index.reach(reach(&["bank"], &[]));
+    until(async || watched.index.cold().is_none()).await;
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, indexed(vec![pay]));
+}
+
 #[tokio::test]
 async fn a_pod_that_two_watches_have_is_found_once() {
     let (watched, _, pay) = watching_nothing().await;
