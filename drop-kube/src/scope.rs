@@ -44,6 +44,8 @@ pub(crate) struct State {
     kept: Arc<Kept>,
     /// They are more than when the list began that its pods are of.
     gained: bool,
+    /// It was warm since its watch was refused last.
+    proven: bool,
 }
 
 /// Whether what a scope has is what the API server has.
@@ -124,7 +126,7 @@ impl Scope {
         if state.gained {
             return false;
         }
-        state.heard = Some(Instant::now());
+        (state.heard, state.proven) = (Some(Instant::now()), true);
         self.turn(state, Warmth::Warm);
         true
     }
@@ -137,6 +139,17 @@ impl Scope {
     /// It cannot tell, and why.
     pub(crate) fn cold(&self, why: &str) {
         self.set(Warmth::Cold(why.to_owned()));
+    }
+
+    /// Its watch was refused. Where that is the first time since it was warm, it keeps what it has and is cold: a token
+    /// that is being changed, or an API server that starts, refuses for a moment. Returns whether it is.
+    pub(crate) fn refused_once(&self, why: &ApiError) -> bool {
+        let mut state = self.lock();
+        let is_first = std::mem::take(&mut state.proven);
+        if is_first {
+            self.turn(state, Warmth::Cold(why.to_string()));
+        }
+        is_first
     }
 
     /// It must not tell. What it has would only take up memory. Returns whether that is new.

@@ -27,6 +27,8 @@ const LIST: Duration = Duration::from_secs(300);
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after the first *forbidden* since it went well: what the API server does not mean is over soon.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after *forbidden*: a person has to mend that, and wants to see that it is.
 const FORBIDDEN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -72,6 +74,9 @@ impl Watch {
                 (pause * 2).min(LONGEST_PAUSE)
             };
             match why {
+                Some(why @ ApiError::Forbidden(_)) if self.scope.refused_once(&why) => {
+                    sleep(REFUSED_PAUSE).await;
+                }
                 Some(why @ ApiError::Forbidden(_)) => self.until_allowed(&why).await,
                 Some(why) => {
                     self.say(&why);
@@ -153,7 +158,12 @@ impl Watch {
             let began = Instant::now();
             match self.once(&mut revision, self.shared.settings.settle).await {
                 Ended::Expired => return None,
-                Ended::Failed(why @ ApiError::Forbidden(_)) => return Some(why),
+                Ended::Failed(why @ ApiError::Forbidden(_)) => {
+                    if !self.scope.refused_once(&why) {
+                        return Some(why);
+                    }
+                    sleep(REFUSED_PAUSE).await;
+                }
                 Ended::Failed(why) => {
                     self.scope.cold(&why.to_string());
                     sleep(pause).await;

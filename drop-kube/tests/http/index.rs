@@ -314,6 +314,30 @@ async fn an_index_is_warm_again_only_when_it_was_told_what_it_missed() {
     }
 }
 
+/// While tokens are changed an API server refuses for a moment: that must not cost a list, nor the pods meanwhile.
+#[tokio::test]
+async fn a_refusal_that_passes_costs_no_list() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail_next(Verb::Watch, Fault::status(401));
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    assert_eq!(watched.index.len(), 2);
+    watched.index.warm().await;
+    let lists = watched.house.asked();
+    let lists = lists.iter().filter(|asked| asked.contains("/pods?limit="));
+    assert_eq!(lists.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_stays_costs_the_pods() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail(Verb::Watch, Fault::status(403));
+    watched.house.server.end_watches();
+    until(async || watched.index.is_empty()).await;
+    let pod = watched.house.pod();
+    assert_eq!(watched.pods.find(&container_of(&pod)).await, listed(vec![pod]));
+}
+
 /// An index whose only watch has been silent for too long to be believed.
 async fn quiet() -> Watched {
     let mut settings = Settings::default();
