@@ -17,6 +17,10 @@ use crate::request::{self, Ask};
 use crate::scope::Scope;
 use crate::wire;
 
+/// A watch that ends before this without a line may not be one: a proxy answered it. So many in a row are none, and the
+/// one after them has to last so long. The API server keeps one open for minutes.
+const FLEETING: Duration = Duration::from_secs(5);
+const EMPTY: u32 = 3;
 /// How long the API server keeps a watch open; it is taken up again where it ended.
 const OPEN: &str = "290";
 /// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
@@ -51,6 +55,8 @@ struct Event {
 enum Ended {
     /// As watches do: it is taken up where it ended.
     Here,
+    /// Before it was [`FLEETING`] old, without a line.
+    Empty,
     /// Its place is too old: a new list is needed.
     Expired,
     /// It could not be begun.
@@ -153,10 +159,22 @@ impl Watch {
 
     /// Follows the changes since a list until another list is needed; or why it cannot.
     async fn follow(&self, mut revision: String) -> Option<ApiError> {
-        let mut pause = PAUSE;
+        let (mut pause, mut empty) = (PAUSE, 0);
         loop {
             let began = Instant::now();
-            match self.once(&mut revision, self.shared.settings.settle).await {
+            let settle = self.shared.settings.settle;
+            let settle = if empty < EMPTY { settle } else { FLEETING };
+            match self.once(&mut revision, settle).await {
+                Ended::Empty if empty + 1 < EMPTY => {
+                    empty += 1;
+                    sleep(PAUSE).await;
+                }
+                Ended::Empty => {
+                    empty = EMPTY;
+                    self.scope.cold("its watches end before they say anything");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
                 Ended::Expired => return None,
                 Ended::Failed(why @ ApiError::Forbidden(_)) => {
                     if !self.scope.refused_once(&why) {
@@ -170,8 +188,11 @@ impl Watch {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 // A watch that ends at once each time must not become a storm.
-                Ended::Here if began.elapsed() < PAUSE => sleep(PAUSE).await,
-                Ended::Here => pause = PAUSE,
+                Ended::Here if began.elapsed() < PAUSE => {
+                    empty = 0;
+                    sleep(PAUSE).await;
+                }
+                Ended::Here => (pause, empty) = (PAUSE, 0),
             }
         }
     }
@@ -188,13 +209,13 @@ impl Watch {
             Ok(lines) => lines,
             Err(ended) => return ended,
         };
-        let settled = Instant::now() + settle;
-        let mut is_settled = false;
+        let began = Instant::now();
+        let (mut is_settled, mut said) = (false, false);
         loop {
             let silent = if is_settled {
                 self.shared.settings.silent
             } else {
-                settled.saturating_duration_since(Instant::now())
+                settle.saturating_sub(began.elapsed())
             };
             let line = tokio::select! {
                 line = timeout(silent, lines.next()) => line,
@@ -203,6 +224,7 @@ impl Watch {
             match line {
                 Ok(Some(line)) => {
                     self.scope.hear();
+                    said = true;
                     if let ControlFlow::Break(ended) = self.take(&line, revision) {
                         return ended;
                     }
@@ -213,6 +235,7 @@ impl Watch {
                         return Ended::Expired;
                     }
                 }
+                Ok(None) if !said && began.elapsed() < FLEETING => return Ended::Empty,
                 Ok(None) | Err(_) => return Ended::Here,
             }
         }

@@ -338,6 +338,23 @@ async fn a_refusal_that_stays_costs_the_pods() {
     assert_eq!(watched.pods.find(&container_of(&pod)).await, listed(vec![pod]));
 }
 
+/// What a proxy answers for an API server that it does not reach is no watch.
+#[tokio::test]
+async fn watches_that_end_before_they_say_anything_make_the_index_cold() {
+    let watched = Watched::warm(Settings::default()).await;
+    let (status, retry_after, body) = (200, None, String::new());
+    let empty = Fault::Answer {
+        status,
+        retry_after,
+        body,
+    };
+    watched.house.server.fail(Verb::Watch, empty);
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    let why = "its watches end before they say anything";
+    assert_eq!(watched.index.cold().as_deref(), Some(why));
+}
+
 /// An index whose only watch has been silent for too long to be believed.
 async fn quiet() -> Watched {
     let mut settings = Settings::default();
