@@ -11,10 +11,11 @@ use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Settings;
+use crate::refusals::Refusals;
 use crate::request::Ask;
 use crate::status::{Again, Failure, clean, failure};
 
@@ -34,8 +35,7 @@ pub(crate) struct Caller {
     client: Client,
     in_flight: Arc<Semaphore>,
     pause: Duration,
-    /// Counts refusals for a missing right.
-    refusals: watch::Sender<u64>,
+    refusals: Refusals,
 }
 
 /// A request that failed for good, over all its tries.
@@ -53,13 +53,8 @@ impl Caller {
             client,
             in_flight,
             pause: settings.pause,
-            refusals: watch::Sender::new(0),
+            refusals: settings.refusals.clone(),
         }
-    }
-
-    /// Changes each time that a request is refused because the account lacks a right.
-    pub(crate) fn refusals(&self) -> watch::Receiver<u64> {
-        self.refusals.subscribe()
     }
 
     /// The object that the API server has, or none where it says that there is no object by that name.
@@ -94,10 +89,7 @@ impl Caller {
                 Err(failure) => failure,
             };
             maybe_happened |= failure.maybe_happened;
-            if matches!(failure.why, ApiError::Forbidden(_)) {
-                self.refusals
-                    .send_modify(|refusals| *refusals = refusals.wrapping_add(1));
-            }
+            self.refusals.note(&failure.why);
             let wait = match failure.again {
                 Again::No => None,
                 Again::Soon => Some(pause),

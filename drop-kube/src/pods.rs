@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::caller::Caller;
 use crate::index::{Index, Seen};
 use crate::listing::{Listing, bears};
+use crate::refusals::Refusals;
 use crate::request::{self, Ask};
 use crate::{Reach, change, convert, facts, wire, workload};
 
@@ -45,6 +46,8 @@ pub struct Settings {
     /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
     /// and all.
     pub reach: Reach,
+    /// Shared by the clones of these settings, and so by what is made with them.
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             settle: Duration::from_millis(250),
             page: 500,
             reach: Reach::default(),
+            refusals: Refusals::default(),
         }
     }
 }

@@ -103,6 +103,7 @@ impl Watch {
     async fn until_allowed(&self, why: &ApiError) {
         if self.scope.forbidden(why) {
             self.say(why);
+            self.shared.settings.refusals.note(why);
         }
         loop {
             sleep(FORBIDDEN_PAUSE).await;
