@@ -23,7 +23,7 @@ const PER_SECOND: u32 = 20;
 /// How long one Event may take over all its tries.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Posts an Event on the pod, and one on its owner, for each response that changed something.
+/// Posts an Event on the pod, and one on its owner, for each response that changed something, or may have.
 ///
 /// As a [`Journal`] it takes records without waiting; [`Events::keep`], run as a task of its own, posts them, at most
 /// twenty in a second. What finds no room, and what the API server does not take, is left out and counted: an Event
