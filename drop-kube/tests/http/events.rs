@@ -14,7 +14,7 @@ use drop_kube::{Events, Settings};
 use falco_event::Alert;
 use serde_json::{Value, json};
 
-use crate::House;
+use crate::{House, WITHIN};
 
 const POLICY: &str = r#"
 apiVersion: falco-drop.dev/v1alpha1
@@ -114,6 +114,18 @@ async fn a_dropped_pod_and_its_owner_each_have_an_event() {
         .unwrap();
     assert_eq!(regarded(&posted[1]), (json!("Deployment"), json!(top.this.uid)));
     assert_eq!(posted[1]["related"]["uid"], json!(pod.uid));
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_posted_or_counted() {
+    let house = House::new().await;
+    let record = dropped(&house, "a shell").await;
+    let events = sink(&house);
+    assert_eq!(events.finish(WITHIN).await, 0);
+    events.write(&record).await;
+    assert_eq!(events.finish(Duration::ZERO).await, 2);
+    let left = tokio::select! { () = events.keep() => 2, left = events.finish(WITHIN) => left };
+    assert_eq!((left, events.posted()), (0, 2));
 }
 
 /// A journal may be given a record twice: it is one Event all the same.
