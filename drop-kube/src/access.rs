@@ -30,11 +30,12 @@ struct Status {
 }
 
 impl KubePods {
-    /// Changes each time that the API server refuses a request of these pods for want of a right: a reason to ask
-    /// for [`KubePods::missing`] again.
+    /// Changes each time that the API server refuses something for want of a right, to these pods or to what else was
+    /// made with clones of their [`Settings`](crate::Settings): a reason to ask for [`KubePods::missing`] again. A watch
+    /// that is refused again and again changes it once.
     #[must_use]
     pub fn refusals(&self) -> watch::Receiver<u64> {
-        self.caller.refusals()
+        self.settings.refusals.subscribe()
     }
 
     /// Which of these rights the account lacks, as the API server says (`SelfSubjectAccessReview`, which every account

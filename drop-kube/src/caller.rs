@@ -11,10 +11,11 @@ use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Settings;
+use crate::refusals::Refusals;
 use crate::request::Ask;
 use crate::status::{Again, Failure, clean, failure};
 
@@ -34,8 +35,7 @@ pub(crate) struct Caller {
     client: Client,
     in_flight: Arc<Semaphore>,
     pause: Duration,
-    /// Counts refusals for a missing right.
-    refusals: watch::Sender<u64>,
+    refusals: Refusals,
 }
 
 /// A request that failed for good, over all its tries.
@@ -53,13 +53,8 @@ impl Caller {
             client,
             in_flight,
             pause: settings.pause,
-            refusals: watch::Sender::new(0),
+            refusals: settings.refusals.clone(),
         }
-    }
-
-    /// Changes each time that a request is refused because the account lacks a right.
-    pub(crate) fn refusals(&self) -> watch::Receiver<u64> {
-        self.refusals.subscribe()
     }
 
     /// The object that the API server has, or none where it says that there is no object by that name.
@@ -94,10 +89,7 @@ impl Caller {
                 Err(failure) => failure,
             };
             maybe_happened |= failure.maybe_happened;
-            if matches!(failure.why, ApiError::Forbidden(_)) {
-                self.refusals
-                    .send_modify(|refusals| *refusals = refusals.wrapping_add(1));
-            }
+            self.refusals.note(&failure.why);
             let wait = match failure.again {
                 Again::No => None,
                 Again::Soon => Some(pause),
@@ -122,9 +114,7 @@ impl Caller {
     async fn once<T>(&self, ask: &Ask, until: Instant, parse: Parse<T>) -> Result<T, Failure> {
         let _slot = self.slot(until).await?;
         let until = until.min(Instant::now() + ask.try_within);
-        let request = ask.to_http().map_err(|error| {
-            Failure::refused(ApiError::Invalid(format!("no request can be made: {error}")))
-        })?;
+        let request = ask.to_http().map_err(Failure::refused)?;
         let answer = match timeout_at(until, self.client.send(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(unsent_or_unknown(&error)),
@@ -169,7 +159,12 @@ pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -
     }
     match timeout_at(until, Limited::new(body, MAX_ANSWER).collect()).await {
         Ok(Ok(whole)) if head.status.is_success() => Ok(whole.to_bytes()),
-        Ok(Ok(whole)) => Err(failure(head.status, &head.headers, &whole.to_bytes())),
+        Ok(Ok(whole)) => Err(failure(
+            head.status,
+            &head.headers,
+            &whole.to_bytes(),
+            ask.object().as_ref(),
+        )),
         broken if head.status.is_success() => Err(broken_off(broken.is_err())),
         _ => Err(without_body(head.status, &head.headers)),
     }
@@ -186,7 +181,7 @@ fn unreadable(error: &serde_json::Error) -> Failure {
 }
 
 fn without_body(status: StatusCode, headers: &HeaderMap) -> Failure {
-    failure(status, headers, &Bytes::new())
+    failure(status, headers, &Bytes::new(), None)
 }
 
 fn broken_off(late: bool) -> Failure {

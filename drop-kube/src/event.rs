@@ -67,20 +67,18 @@ struct Done {
     reason: &'static str,
     verb: &'static str,
     certain: bool,
+    /// The response did, or may have done, all that it is for.
+    whole: bool,
 }
 
+/// What weighs most of the response's changes that were made, or may have been, whatever became of the rest.
 fn done(answered: &Answered) -> Option<Done> {
-    let Outcome::Acted { certain } = answered.result else {
-        return None;
-    };
-    let tried = answered
+    let done = answered
         .tried
         .iter()
         .filter(|tried| tried.error.is_none() || tried.maybe_happened);
-    let (reason, verb) = match tried
-        .map(|tried| &tried.action)
-        .max_by_key(|action| action.is_terminal())?
-    {
+    let most = done.max_by_key(|tried| tried.action.is_terminal())?;
+    let (reason, verb) = match &most.action {
         Action::Delete { .. } => ("Deleted", "deleted"),
         Action::Evict { .. } => ("Evicted", "evicted"),
         Action::Label { .. } => ("Labelled", "labelled"),
@@ -90,7 +88,8 @@ fn done(answered: &Answered) -> Option<Done> {
     Some(Done {
         reason,
         verb,
-        certain,
+        certain: most.error.is_none(),
+        whole: matches!(answered.result, Outcome::Acted { .. }),
     })
 }
 
@@ -103,10 +102,12 @@ fn event(
     regarding: &Value,
     related: Option<&Value>,
 ) -> Event {
+    // What a later try of the alert does beyond an earlier one is an Event of its own.
     let fingerprint = fingerprint(&(
         &answered.judgement.policy,
         &answered.judgement.response,
         regarding.to_string(),
+        (done.reason, done.certain, done.whole),
     ));
     let mut object = json!({
         "apiVersion": "events.k8s.io/v1",
@@ -137,8 +138,13 @@ fn event(
 fn note(decided: &Decided, target: &Target, answered: &Answered, done: Done) -> String {
     let judgement = &answered.judgement;
     let may = if done.certain { "" } else { "may have " };
+    let rest = if done.whole || !done.certain {
+        ""
+    } else {
+        ", though not all could be done,"
+    };
     let what = format!(
-        "{may}{} pod {} by response `{}/{}` for alert {} of rule `{}`",
+        "{may}{} pod {}{rest} by response `{}/{}` for alert {} of rule `{}`",
         done.verb,
         target.name,
         bounded(&judgement.policy, 128),

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use drop_core::ports::{ApiError, Journal};
 use drop_core::record::Record;
 use kube::Client;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::Settings;
 use crate::caller::Caller;
@@ -23,7 +23,7 @@ const PER_SECOND: u32 = 20;
 /// How long one Event may take over all its tries.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Posts an Event on the pod, and one on its owner, for each response that changed something.
+/// Posts an Event on the pod, and one on its owner, for each response that changed something, or may have.
 ///
 /// As a [`Journal`] it takes records without waiting; [`Events::keep`], run as a task of its own, posts them, at most
 /// twenty in a second. What finds no room, and what the API server does not take, is left out and counted: an Event
@@ -56,6 +56,8 @@ struct Shared {
     receiver: Mutex<mpsc::Receiver<Event>>,
     posted: AtomicU64,
     left_out: AtomicU64,
+    /// How many were taken and are neither posted nor left out.
+    waiting: watch::Sender<usize>,
 }
 
 impl Events {
@@ -81,6 +83,7 @@ impl Events {
             receiver: Mutex::new(receiver),
             posted: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
+            waiting: watch::Sender::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -95,7 +98,19 @@ impl Events {
         while let Some(event) = receiver.recv().await {
             pace.tick().await;
             self.post(&event).await;
+            self.shared
+                .waiting
+                .send_modify(|waiting| *waiting = waiting.saturating_sub(1));
         }
+    }
+
+    /// Waits until [`Events::keep`] has posted what waits, but not for longer than this. Returns how many still wait,
+    /// which are lost where the program ends.
+    pub async fn finish(&self, within: Duration) -> usize {
+        let mut waiting = self.shared.waiting.subscribe();
+        // The sender is in `self`: that it is late is all that can be said.
+        let _ = timeout(within, waiting.wait_for(|waiting| *waiting == 0)).await;
+        *waiting.borrow()
     }
 
     /// How many Events were posted.
@@ -134,7 +149,14 @@ impl Journal for Events {
     async fn write(&self, record: &Record) {
         let Record::Decided(decided) = record else { return };
         for event in events(decided, &self.shared.instance) {
+            // Before it can be posted.
+            self.shared
+                .waiting
+                .send_modify(|waiting| *waiting = waiting.saturating_add(1));
             if self.shared.sender.try_send(event).is_err() {
+                self.shared
+                    .waiting
+                    .send_modify(|waiting| *waiting = waiting.saturating_sub(1));
                 self.shared.left_out.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -12,6 +12,7 @@ use falco_event::{Namespace, NodeName, PodUid, Timestamp};
 use kube::Client;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 use crate::caller::Caller;
 use crate::reach::{Kept, union};
@@ -21,6 +22,8 @@ use crate::{Reach, Settings};
 
 /// Lists of pods at a time: each holds a page in memory.
 const LISTS: usize = 2;
+/// The pause before a watch begins anew whose task ended: what it fell over may still be there.
+const AFRESH: Duration = Duration::from_secs(1);
 /// How long after the end of its grace a pod is expected to be there.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -31,7 +34,8 @@ const LATE: Duration = Duration::from_secs(5);
 /// tell. Of several namespaces each is warm or cold by itself.
 ///
 /// Caveat: of a watch whose connection is dead without a sign the index learns after [`Settings::silent`]. What it finds in
-/// that time may be gone: a change to it is refused by its UID.
+/// that time may be gone: a change to it is refused by its UID. What it does not find is asked for once the watch has
+/// been silent for [`Settings::believed`], as is what it knows of a pod beside the mark that it was found by.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -131,27 +135,16 @@ impl Index {
     /// Lists and watches for ever: run it as a task of its own. It recovers from whatever happens to a watch.
     pub async fn keep(&self) {
         let mut moved = self.shared.moved.subscribe();
-        let mut watches = JoinSet::new();
-        let mut running: BTreeMap<Option<Namespace>, AbortHandle> = BTreeMap::new();
+        let mut watches = Watches::default();
         loop {
             moved.borrow_and_update();
             let scopes = self.shared.places().scopes.clone();
-            running.retain(|place, watch| {
-                let stays = scopes.contains_key(place);
-                if !stays {
-                    watch.abort();
-                }
-                stays
-            });
-            for (place, scope) in scopes {
-                running.entry(place).or_insert_with(|| {
-                    let shared = Arc::clone(&self.shared);
-                    watches.spawn(async move { Watch { shared, scope }.keep().await })
-                });
+            watches.follow(&scopes, &self.shared);
+            tokio::select! {
+                // The sender is in `self`, so there is always another change to wait for.
+                _ = moved.changed() => {}
+                () = watches.one_ended() => {}
             }
-            while watches.try_join_next().is_some() {}
-            // The sender is in `self`, so there is always another change to wait for.
-            let _ = moved.changed().await;
         }
     }
 
@@ -200,6 +193,9 @@ impl Index {
     pub(crate) fn find(&self, by: &By) -> Seen {
         let mut seen = Seen::default();
         let mut known = BTreeSet::new();
+        let believed = self.shared.settings.believed;
+        // Its status names the container, so it is not older than that; of other marks the container can be missing.
+        let by_container = matches!(by, By::Container { .. });
         for scope in self.shared.places().scopes.values() {
             if matches!(by, By::Name(namespace, _) if !scope.has(namespace)) {
                 continue;
@@ -207,10 +203,15 @@ impl Index {
             let state = scope.lock();
             match &state.warmth {
                 Warmth::Warm => {
-                    for (pod, whole) in state.store.find(by) {
+                    let (found, quiet) = (state.store.find(by), state.is_quiet(believed));
+                    if quiet && found.is_empty() {
+                        seen.quiet.push(scope.namespace.clone());
+                    }
+                    for (pod, whole) in found {
                         // Two scopes can have the same pod while one takes the other's place.
                         if known.insert(pod.uid.clone()) {
-                            seen.doubtful |= !whole || self.shared.signals.touched.has(&pod.uid);
+                            let touched = self.shared.signals.touched.has(&pod.uid);
+                            seen.doubtful |= !whole || touched || (quiet && !by_container);
                             seen.pods.push(pod);
                         }
                     }
@@ -273,6 +274,66 @@ impl Index {
     }
 }
 
+/// The watches that run, each as a task.
+#[derive(Debug, Default)]
+struct Watches {
+    tasks: JoinSet<()>,
+    running: BTreeMap<Option<Namespace>, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// What it fills: another scope of the same place needs a watch of its own.
+    scope: Arc<Scope>,
+    task: AbortHandle,
+}
+
+impl Watches {
+    /// From now on these scopes are watched, each by one task, and no others.
+    fn follow(&mut self, scopes: &BTreeMap<Option<Namespace>, Arc<Scope>>, shared: &Arc<Shared>) {
+        self.running.retain(|place, running| {
+            let stays = scopes
+                .get(place)
+                .is_some_and(|scope| Arc::ptr_eq(scope, &running.scope));
+            if !stays {
+                running.task.abort();
+            }
+            stays
+        });
+        for (place, scope) in scopes {
+            let ended = self.running.get(place).map(|running| running.task.is_finished());
+            if ended == Some(false) {
+                continue;
+            }
+            let pause = if ended.is_some() { AFRESH } else { Duration::ZERO };
+            let (shared, scope) = (Arc::clone(shared), Arc::clone(scope));
+            let watch = Watch {
+                shared,
+                scope: Arc::clone(&scope),
+            };
+            let task = self.tasks.spawn(async move {
+                sleep(pause).await;
+                watch.keep().await;
+            });
+            self.running.insert(place.clone(), Running { scope, task });
+        }
+    }
+
+    /// Returns when a watch that should run has ended, which none does by itself; what it fills is cold then.
+    async fn one_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+            let running = self.running.values().find(|running| running.task.id() == id);
+            if let Some(Running { scope, .. }) = running {
+                tracing::error!("a watch of pods ended without cause, and begins anew");
+                scope.cold("its watch ended without cause");
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
 /// What the index has by a mark.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -283,6 +344,8 @@ pub(crate) struct Seen {
     pub(crate) cold: Option<ApiError>,
     /// There may be others here, where it must not watch.
     pub(crate) unwatched: Vec<Option<Namespace>>,
+    /// There may be others here, where the watch has been silent for too long to be believed.
+    pub(crate) quiet: Vec<Option<Namespace>>,
 }
 
 impl Shared {
@@ -331,5 +394,34 @@ impl Places {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index of an API server that is not there.
+    fn index() -> Index {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        Index::new(Client::try_from(config).unwrap(), &Settings::default())
+    }
+
+    #[tokio::test]
+    async fn a_watch_whose_task_ended_makes_cold_what_it_fills_and_begins_anew() {
+        let index = index();
+        let scopes = index.shared.places().scopes.clone();
+        let mut watches = Watches::default();
+        watches.follow(&scopes, &index.shared);
+        let first = watches.running[&None].task.clone();
+        watches.follow(&scopes, &index.shared);
+        assert_eq!(watches.running[&None].task.id(), first.id(), "it runs");
+        scopes[&None].warm();
+        first.abort();
+        watches.one_ended().await;
+        assert_eq!(index.cold().as_deref(), Some("its watch ended without cause"));
+        watches.follow(&scopes, &index.shared);
+        let second = &watches.running[&None].task;
+        assert!(second.id() != first.id() && !second.is_finished());
     }
 }

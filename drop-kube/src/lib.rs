@@ -40,6 +40,7 @@ mod pages;
 mod pods;
 mod rbac;
 mod reach;
+mod refusals;
 mod request;
 mod rights;
 mod scope;

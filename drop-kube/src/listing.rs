@@ -1,6 +1,6 @@
 //! Finding pods by what the API server cannot select by: one list at a time, shared by all who wait for one.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use drop_core::pod::Pod;
@@ -33,7 +33,7 @@ pub(crate) struct Listing {
 #[derive(Debug, Default)]
 struct Batch {
     questions: Mutex<Questions>,
-    answers: OnceLock<Result<Answers, ApiError>>,
+    answers: OnceLock<Answers>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -48,6 +48,8 @@ struct Questions {
 struct Answers {
     on_nodes: Vec<Pod>,
     anywhere: Vec<Pod>,
+    /// Where pods could not be listed, and why.
+    unread: BTreeMap<Option<Namespace>, ApiError>,
 }
 
 impl Batch {
@@ -69,9 +71,10 @@ impl Listing {
         }
     }
 
-    /// The pods in these places that bear this mark, and maybe others.
+    /// The pods in these places that bear this mark, and maybe others. A place that could not be listed is an error only
+    /// where no other has such a pod.
     pub(crate) async fn find(&self, by: &By, places: Vec<Option<Namespace>>) -> Result<Found, ApiError> {
-        let batch = self.join(by, places);
+        let batch = self.join(by, &places);
         // The list that runs now, and then ours.
         let until = Instant::now() + self.settings.list_within * 2;
         let turn = timeout_at(until, self.turn.lock()).await;
@@ -82,16 +85,14 @@ impl Listing {
             let _ = batch.answers.set(answers);
         }
         let answers = batch.answers.get().cloned();
-        answers
-            .unwrap_or_else(|| Ok(Answers::default()))
-            .map(|it| it.to(by))
+        answers.unwrap_or_default().to(by, &places)
     }
 
-    fn join(&self, by: &By, places: Vec<Option<Namespace>>) -> Arc<Batch> {
+    fn join(&self, by: &By, places: &[Option<Namespace>]) -> Arc<Batch> {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let mut questions = next.questions.lock().unwrap_or_else(PoisonError::into_inner);
         questions.marks.insert(by.clone());
-        questions.places.extend(places);
+        questions.places.extend(places.iter().cloned());
         Arc::clone(&next)
     }
 
@@ -105,22 +106,22 @@ impl Listing {
 
     /// Where every question names a node, the pods there; and for what is not among them, all pods: the name can be
     /// no node's, or another one's.
-    async fn list(&self, batch: &Batch) -> Result<Answers, ApiError> {
+    async fn list(&self, batch: &Batch) -> Answers {
         let Questions { mut marks, places } = batch.questions();
         let until = Instant::now() + self.settings.list_within;
         let mut answers = Answers::default();
         for node in nodes(&marks) {
             let on = format!("spec.nodeName={node}");
             let select = [("fieldSelector", on.as_str())];
-            answers
-                .on_nodes
-                .extend(self.everywhere(&places, &select, until, &marks).await?);
+            let (found, unread) = self.everywhere(&places, &select, until, &marks).await;
+            answers.on_nodes.extend(found);
+            answers.unread.extend(unread);
         }
         marks.retain(|by| !answers.on_nodes.iter().any(|pod| bears(pod, by)));
         if !marks.is_empty() {
-            answers.anywhere = self.everywhere(&places, &[], until, &marks).await?;
+            (answers.anywhere, answers.unread) = self.everywhere(&places, &[], until, &marks).await;
         }
-        Ok(answers)
+        answers
     }
 
     async fn everywhere(
@@ -129,12 +130,15 @@ impl Listing {
         select: &[(&str, &str)],
         until: Instant,
         marks: &HashSet<By>,
-    ) -> Result<Vec<Pod>, ApiError> {
-        let mut found = Vec::new();
+    ) -> (Vec<Pod>, BTreeMap<Option<Namespace>, ApiError>) {
+        let (mut found, mut unread) = (Vec::new(), BTreeMap::new());
         for place in places {
-            found.extend(self.whole(place.as_ref(), select, until, marks).await?);
+            match self.whole(place.as_ref(), select, until, marks).await {
+                Ok(pods) => found.extend(pods),
+                Err(why) => drop(unread.insert(place.clone(), why)),
+            }
         }
-        Ok(found)
+        (found, unread)
     }
 
     /// The pods that someone asked for. A list that takes too long loses its place (410): it begins anew, once.
@@ -169,16 +173,18 @@ impl Listing {
 }
 
 impl Answers {
-    fn to(self, by: &By) -> Found {
+    fn to(self, by: &By, places: &[Option<Namespace>]) -> Result<Found, ApiError> {
         let bearing = |pods: Vec<Pod>| pods.into_iter().filter(|pod| bears(pod, by)).collect::<Vec<_>>();
         let on_nodes = bearing(self.on_nodes);
-        if on_nodes.is_empty() {
-            let pods = bearing(self.anywhere);
-            return Found { pods, way: Way::List };
+        if !on_nodes.is_empty() {
+            let way = Way::NodeList;
+            return Ok(Found { pods: on_nodes, way });
         }
-        Found {
-            pods: on_nodes,
-            way: Way::NodeList,
+        let pods = bearing(self.anywhere);
+        let unread = places.iter().find_map(|place| self.unread.get(place));
+        match unread {
+            Some(why) if pods.is_empty() => Err(why.clone()),
+            _ => Ok(Found { pods, way: Way::List }),
         }
     }
 }

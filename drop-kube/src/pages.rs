@@ -44,18 +44,16 @@ impl Pages<'_> {
             let path = request::with_query(&path, &[("limit", &limit), ("continue", &go_on)]);
             let ask = (self.ask)(path, self.try_within);
             let page = self.caller.read::<wire::List<T>>(&ask, self.until).await;
+            // A collection is there, if only an empty one.
+            let page = page.and_then(|page| page.ok_or_else(absent));
             let page = page.map_err(|why| Broken {
                 why,
                 after_the_first_page: !go_on.is_empty(),
             })?;
-            let Some(page) = page else {
-                return Ok(String::new());
-            };
-            page.items.into_iter().flatten().for_each(&mut *each);
-            let metadata = page.metadata.unwrap_or_default();
-            match metadata.go_on.filter(|token| !token.is_empty()) {
+            page.items.into_iter().for_each(&mut *each);
+            match page.metadata.go_on.filter(|token| !token.is_empty()) {
                 Some(token) => go_on = token,
-                None => return Ok(metadata.resource_version.unwrap_or_default()),
+                None => return Ok(page.metadata.resource_version),
             }
         }
     }
@@ -68,4 +66,8 @@ impl Pages<'_> {
             .map_err(|broken| broken.why)?;
         Ok(all)
     }
+}
+
+fn absent() -> ApiError {
+    ApiError::Unavailable("the API server does not have the collection".into())
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::caller::Caller;
 use crate::index::{Index, Seen};
 use crate::listing::{Listing, bears};
+use crate::refusals::Refusals;
 use crate::request::{self, Ask};
 use crate::{Reach, change, convert, facts, wire, workload};
 
@@ -33,11 +34,20 @@ pub struct Settings {
     /// How long a watch may be silent before its connection is taken for dead; the API server says something at least
     /// each minute: 90 s.
     pub silent: Duration,
+    /// How long after a watch said something what it does not show is taken for absent; after that absence is asked
+    /// for. Shorter than the engine waits for a container's status, so that a connection that died before it is found
+    /// out: 10 s.
+    pub believed: Duration,
+    /// How long a watch is read after it began, and then to the end of what has come, before the index says what is
+    /// absent: what was missed comes first: 250 ms.
+    pub settle: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,
     /// Where pods are looked for by container id or UID, and which of their annotations an index keeps: everywhere,
     /// and all.
     pub reach: Reach,
+    /// Shared by the clones of these settings, and so by what is made with them.
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Settings {
@@ -49,8 +59,11 @@ impl Default for Settings {
             read_within: Duration::from_secs(5),
             list_within: Duration::from_secs(15),
             silent: Duration::from_secs(90),
+            believed: Duration::from_secs(10),
+            settle: Duration::from_millis(250),
             page: 500,
             reach: Reach::default(),
+            refusals: Refusals::default(),
         }
     }
 }
@@ -128,6 +141,7 @@ impl KubePods {
             doubtful,
             cold,
             unwatched,
+            quiet,
         } = index.find(by);
         if doubtful {
             return self.again(&pods, by).await.map(read);
@@ -139,10 +153,11 @@ impl KubePods {
             By::Uid(_) | By::Container { .. } if !pods.is_empty() => return Ok(Found { pods, way }),
             By::Uid(_) | By::Container { .. } => {}
         }
-        let found = if unwatched.is_empty() {
+        let places: Vec<_> = unwatched.into_iter().chain(quiet).collect();
+        let found = if places.is_empty() {
             Found { pods, way }
         } else {
-            self.listing.find(by, unwatched).await?
+            self.listing.find(by, places).await?
         };
         match cold {
             Some(cold) if found.pods.is_empty() => Err(cold),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use falco_event::Namespace;
+use serde_json::Value;
 
 use crate::rights::Right;
 
@@ -55,9 +56,9 @@ pub fn rbac(rights: &BTreeSet<Right>, account: &Account) -> String {
 fn place(namespace: Option<&Namespace>, rights: &[&Right], account: &Account) -> String {
     let prefix = if namespace.is_some() { "" } else { "Cluster" };
     let place = namespace
-        .map(|namespace| format!("  namespace: {namespace}\n"))
+        .map(|namespace| format!("  namespace: {}\n", plain(namespace.as_str())))
         .unwrap_or_default();
-    let Account { namespace: own, name } = account;
+    let (own, name) = (plain(account.namespace.as_str()), plain(&account.name));
     format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:\n{}---\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata:\n  name: {name}\n{place}\
@@ -65,6 +66,23 @@ fn place(namespace: Option<&Namespace>, rights: &[&Right], account: &Account) ->
          subjects:\n  - {{kind: ServiceAccount, namespace: {own}, name: {name}}}\n",
         rules(rights)
     )
+}
+
+/// The text as YAML has it, in quotes where it could be something else than text: `123`, `1e3`, `on`, `null`.
+fn plain(text: &str) -> String {
+    let is_named = |text: &str| {
+        let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+        begins
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    // What YAML 1.1 and 1.2 have words for.
+    let words = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
+    if is_named(text) && !words.contains(&text) {
+        return text.to_owned();
+    }
+    Value::from(text).to_string()
 }
 
 /// One rule for the resources of a group that need the same verbs.
@@ -159,6 +177,27 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: drop-server}
 subjects:
   - {kind: ServiceAccount, namespace: falco-drop, name: drop-server}
 "#;
+
+    #[test]
+    fn what_yaml_would_take_for_something_else_is_in_quotes() {
+        for text in ["shop", "falco-drop", "one", "null-1", "e3", "online"] {
+            assert_eq!(plain(text), text);
+        }
+        for text in [
+            "123", "1e3", "0x7", "on", "y", "no", "null", "true", "1-2", "a: b", "",
+        ] {
+            assert_eq!(plain(text), format!("\"{text}\""));
+        }
+        let account = Account {
+            namespace: "123".parse().unwrap(),
+            name: "on".into(),
+        };
+        let policy = "{ mode: enforce, namespaces: [null], responses: [{ name: r, when: alert.rule = a, do: [{ delete: {} }] }] }";
+        let policy = policy.replace("[null]", "[\"null\"]");
+        let text = rbac(&rights(&policies(&[&policy]), Uses::default()), &account);
+        assert!(text.contains("  namespace: \"null\"\n"), "{text}");
+        assert!(text.contains("namespace: \"123\", name: \"on\"}"), "{text}");
+    }
 
     #[test]
     fn a_role_for_each_namespace_and_a_cluster_role_for_the_rest() {

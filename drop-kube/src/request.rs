@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
+use drop_core::ports::ApiError;
 use falco_event::{Namespace, PodName};
 use http::{HeaderValue, Method, Request, header};
 use kube::client::Body;
@@ -16,6 +17,14 @@ const METADATA_ONLY_LIST: &str =
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
+/// What the API server says the absence of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Object<'a> {
+    /// The plural name: `pods`.
+    pub(crate) resource: &'a str,
+    pub(crate) name: &'a str,
+}
+
 /// One request, which can be sent more than once.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -23,7 +32,8 @@ pub(crate) struct Ask {
     path: String,
     accept: &'static str,
     content_type: &'static str,
-    body: Bytes,
+    /// Or why it cannot be said: without it a change would not be pinned.
+    body: Result<Bytes, String>,
     /// The answer's body is what was asked for; of a change its status alone says that it was taken.
     pub(crate) reads: bool,
     /// How long one try may take.
@@ -38,7 +48,7 @@ impl Ask {
             path,
             accept: JSON,
             content_type: JSON,
-            body: Bytes::new(),
+            body: Ok(Bytes::new()),
             reads: true,
             try_within,
         }
@@ -99,16 +109,33 @@ impl Ask {
         }
     }
 
-    /// What is sent.
-    pub(crate) fn to_http(&self) -> Result<Request<Body>, http::Error> {
+    /// The object that its path names, or that it is a subresource of; none where it names a collection.
+    pub(crate) fn object(&self) -> Option<Object<'_>> {
+        let path = self.path.split('?').next()?;
+        let (_, within) = path.split_once("/namespaces/")?;
+        let mut segments = within.split('/');
+        let namespace = segments.next()?;
+        let Some(resource) = segments.next() else {
+            let (resource, name) = ("namespaces", namespace);
+            return Some(Object { resource, name });
+        };
+        let name = segments.next()?;
+        Some(Object { resource, name })
+    }
+
+    /// What is sent, or why it cannot be.
+    pub(crate) fn to_http(&self) -> Result<Request<Body>, ApiError> {
+        let invalid = |why: &str| ApiError::Invalid(format!("no request can be made: {why}"));
+        let body = self.body.as_ref().map_err(|why| invalid(why))?;
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(&self.path)
-            .body(Body::from(self.body.to_vec()))?;
+            .body(Body::from(body.to_vec()))
+            .map_err(|error| invalid(&error.to_string()))?;
         request
             .headers_mut()
             .insert(header::ACCEPT, HeaderValue::from_static(self.accept));
-        if !self.body.is_empty() {
+        if !body.is_empty() {
             request
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -117,9 +144,9 @@ impl Ask {
     }
 }
 
-/// Bodies are made of strings and numbers only, which JSON can always say.
-fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+fn json(value: &impl Serialize) -> Result<Bytes, String> {
+    let text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+    Ok(text.into())
 }
 
 /// The path of a pod. Both names are DNS names by type: nothing in them can leave its segment.
@@ -187,6 +214,36 @@ mod tests {
             path,
             "/api/v1/pods?limit=500&labelSelector=a%20in%20%28b%2Cc%29%2Cd%3D%C3%A9%26x%23"
         );
+    }
+
+    /// An empty DELETE would end whatever pod has the name.
+    #[test]
+    fn what_json_cannot_say_is_not_sent() {
+        let unsayable = std::collections::BTreeMap::from([((1, 2), 3)]);
+        let ask = Ask::delete("/p".into(), &unsayable, Duration::ZERO);
+        let why = "no request can be made: key must be a string";
+        assert_eq!(ask.to_http().unwrap_err(), ApiError::Invalid(why.into()));
+    }
+
+    #[test]
+    fn a_path_names_an_object_or_a_collection() {
+        let object = |path: &str| {
+            let ask = Ask::get(path.to_owned(), Duration::ZERO);
+            ask.object().map(|it| format!("{} {}", it.resource, it.name))
+        };
+        for (path, named) in [
+            ("/api/v1/namespaces/shop", Some("namespaces shop")),
+            ("/api/v1/namespaces/shop/pods/web-0", Some("pods web-0")),
+            ("/api/v1/namespaces/shop/pods/web-0/eviction", Some("pods web-0")),
+            (
+                "/apis/apps/v1/namespaces/shop/replicasets/web",
+                Some("replicasets web"),
+            ),
+            ("/api/v1/pods?limit=1", None),
+            ("/api/v1/namespaces/shop/pods?limit=1&continue=a/b", None),
+        ] {
+            assert_eq!(object(path).as_deref(), named, "{path}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The pods of one namespace, or of all, as a watch tells.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use drop_core::ports::ApiError;
 use falco_event::Namespace;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::reach::{Kept, covers};
 use crate::store::Store;
@@ -36,10 +38,14 @@ pub(crate) struct Signals {
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) warmth: Warmth,
+    /// When its watch said something last.
+    heard: Option<Instant>,
     /// The annotations that are kept of a pod.
     kept: Arc<Kept>,
     /// They are more than when the list began that its pods are of.
     gained: bool,
+    /// It was warm since its watch was refused last.
+    proven: bool,
 }
 
 /// Whether what a scope has is what the API server has.
@@ -56,6 +62,13 @@ pub(crate) enum Warmth {
 impl Default for Warmth {
     fn default() -> Self {
         Self::Cold("the first list of pods is not there yet".to_owned())
+    }
+}
+
+impl State {
+    /// Whether its watch has said nothing for so long. The connection may be dead, or nothing may have happened.
+    pub(crate) fn is_quiet(&self, believed: Duration) -> bool {
+        self.heard.is_none_or(|heard| heard.elapsed() >= believed)
     }
 }
 
@@ -92,10 +105,10 @@ impl Scope {
             return;
         }
         state.gained = true;
-        let was_warm = state.warmth == Warmth::Warm;
-        drop(state);
-        if was_warm {
-            self.set(Warmth::Cold("other annotations are asked for".to_owned()));
+        if state.warmth == Warmth::Warm {
+            self.turn(state, Warmth::Cold("other annotations are asked for".to_owned()));
+        } else {
+            drop(state);
         }
         self.gained.notify_one();
     }
@@ -107,13 +120,20 @@ impl Scope {
         }
     }
 
-    /// It has every pod, and a watch of them is open. False where they have to be listed again all the same.
+    /// It has every pod, and a watch of them is open and has told what was missed. False where they have to be listed again all the same.
     pub(crate) fn warm(&self) -> bool {
-        let enough = !self.lock().gained;
-        if enough {
-            self.set(Warmth::Warm);
+        let mut state = self.lock();
+        if state.gained {
+            return false;
         }
-        enough
+        (state.heard, state.proven) = (Some(Instant::now()), true);
+        self.turn(state, Warmth::Warm);
+        true
+    }
+
+    /// Its watch said something.
+    pub(crate) fn hear(&self) {
+        self.lock().heard = Some(Instant::now());
     }
 
     /// It cannot tell, and why.
@@ -121,18 +141,31 @@ impl Scope {
         self.set(Warmth::Cold(why.to_owned()));
     }
 
+    /// Its watch was refused. Where that is the first time since it was warm, it keeps what it has and is cold: a token
+    /// that is being changed, or an API server that starts, refuses for a moment. Returns whether it is.
+    pub(crate) fn refused_once(&self, why: &ApiError) -> bool {
+        let mut state = self.lock();
+        let is_first = std::mem::take(&mut state.proven);
+        if is_first {
+            self.turn(state, Warmth::Cold(why.to_string()));
+        }
+        is_first
+    }
+
     /// It must not tell. What it has would only take up memory. Returns whether that is new.
     pub(crate) fn forbidden(&self, why: &ApiError) -> bool {
         let mut state = self.lock();
         state.store = Store::default();
         let is_new = !matches!(state.warmth, Warmth::Forbidden(_));
-        drop(state);
-        self.set(Warmth::Forbidden(why.to_string()));
+        self.turn(state, Warmth::Forbidden(why.to_string()));
         is_new
     }
 
     fn set(&self, warmth: Warmth) {
-        let mut state = self.lock();
+        self.turn(self.lock(), warmth);
+    }
+
+    fn turn(&self, mut state: MutexGuard<'_, State>, warmth: Warmth) {
         if state.warmth != warmth {
             state.warmth = warmth;
             drop(state);
@@ -196,6 +229,23 @@ mod tests {
 
     fn warmth(scope: &Scope) -> Warmth {
         scope.lock().warmth.clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_is_quiet_when_it_has_said_nothing_for_so_long() {
+        let scope = scope(&[]);
+        let believed = Duration::from_secs(10);
+        let is_quiet = || scope.lock().is_quiet(believed);
+        assert!(is_quiet(), "it has never said anything");
+        scope.begin_list();
+        scope.warm();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(!is_quiet());
+        scope.hear();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(!is_quiet());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(is_quiet());
     }
 
     #[test]

@@ -7,6 +7,8 @@ use drop_core::ports::ApiError;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
+use crate::request::Object;
+
 /// Characters of a server's message that an error keeps: enough to read, too few to flood a log.
 const MESSAGE_CHARS: usize = 400;
 
@@ -63,6 +65,8 @@ struct Status {
 #[serde(default)]
 struct Details {
     name: Option<String>,
+    /// The resource, for all that it is called.
+    kind: Option<String>,
     causes: Option<Vec<Cause>>,
 }
 
@@ -90,14 +94,14 @@ impl Status {
             .unwrap_or_default()
     }
 
-    /// The object by that name is not there, as opposed to *there is nothing at this path*, which a proxy or an
-    /// API server without that group says.
-    fn is_absent_object(&self) -> bool {
-        self.reason.as_deref() == Some("NotFound")
-            && self
-                .details
-                .as_ref()
-                .is_some_and(|details| details.name.as_deref().is_some_and(|name| !name.is_empty()))
+    /// This object is not there, as opposed to *there is nothing at this path*, which a proxy or an API server without
+    /// that group says, and to the absence of another object.
+    fn is_absence_of(&self, asked: &Object<'_>) -> bool {
+        let is_it = |details: &Details| {
+            let kind = details.kind.as_deref().filter(|kind| !kind.is_empty());
+            details.name.as_deref() == Some(asked.name) && kind.is_none_or(|kind| kind == asked.resource)
+        };
+        self.reason.as_deref() == Some("NotFound") && self.details.as_ref().is_some_and(is_it)
     }
 
     fn budget(&self) -> Option<&Cause> {
@@ -121,13 +125,18 @@ impl Status {
     }
 }
 
-/// What this answer means. A status of success is none of its business.
-pub(crate) fn failure(code: StatusCode, headers: &HeaderMap, body: &Bytes) -> Failure {
+/// What this answer means to who asked for this object, or for none. A status of success is none of its business.
+pub(crate) fn failure(
+    code: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+    asked: Option<&Object<'_>>,
+) -> Failure {
     let status = Status::read(body);
     let text = text(code, &status);
     match code.as_u16() {
         401 | 403 => Failure::refused(ApiError::Forbidden(text)),
-        404 if status.is_absent_object() => Failure::refused(ApiError::NotFound),
+        404 if asked.is_some_and(|asked| status.is_absence_of(asked)) => Failure::refused(ApiError::NotFound),
         // The list's continue token is too old: the list begins anew, which is for its caller to do.
         404 | 410 => Failure::not_now(ApiError::Unavailable(text), false, Again::No),
         409 => Failure::refused(ApiError::Conflict(text)),
@@ -192,6 +201,12 @@ mod tests {
     use super::*;
 
     const ABSENT: &str = r#"{"kind":"Status","message":"pods \"web-0\" not found","reason":"NotFound","details":{"name":"web-0","kind":"pods"},"code":404}"#;
+    const WEB_0: Object<'_> = Object {
+        resource: "pods",
+        name: "web-0",
+    };
+    const OTHER: &str = r#"{"kind":"Status","message":"pods \"web-1\" not found","reason":"NotFound","details":{"name":"web-1","kind":"pods"},"code":404}"#;
+    const NO_NAMESPACE: &str = r#"{"kind":"Status","message":"namespaces \"web-0\" not found","reason":"NotFound","details":{"name":"web-0","kind":"namespaces"},"code":404}"#;
     const NO_PATH: &str = r#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
     const BUDGET: &str = r#"{"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","reason":"TooManyRequests","details":{"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web needs 2 healthy pods and has 2 currently"}]},"code":429}"#;
     const TWO_BUDGETS: &str = r#"{"kind":"Status","message":"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.","code":500}"#;
@@ -209,6 +224,7 @@ mod tests {
             StatusCode::from_u16(code).unwrap(),
             &map,
             &Bytes::from(body.to_owned()),
+            Some(&WEB_0),
         );
         (failure.why.to_string(), failure.maybe_happened, failure.again)
     }
@@ -224,6 +240,8 @@ mod tests {
             (403, "<html>", format!("forbidden: {}", plain(403)), false, Again::No),
             (404, ABSENT, "not found".into(), false, Again::No),
             (404, NO_PATH, "unavailable: the API server answered 404: the server could not find the requested resource".into(), false, Again::No),
+            (404, OTHER, "unavailable: the API server answered 404: pods \"web-1\" not found".into(), false, Again::No),
+            (404, NO_NAMESPACE, "unavailable: the API server answered 404: namespaces \"web-0\" not found".into(), false, Again::No),
             (404, "404 page not found", format!("unavailable: {}", plain(404)), false, Again::No),
             (405, "", format!("refused as invalid: {}", plain(405)), false, Again::No),
             (408, "", format!("timed out: {}", plain(408)), true, Again::Soon),

@@ -17,6 +17,10 @@ use crate::request::{self, Ask};
 use crate::scope::Scope;
 use crate::wire;
 
+/// A watch that ends before this without a line may not be one: a proxy answered it. So many in a row are none, and the
+/// one after them has to last so long. The API server keeps one open for minutes.
+const FLEETING: Duration = Duration::from_secs(5);
+const EMPTY: u32 = 3;
 /// How long the API server keeps a watch open; it is taken up again where it ended.
 const OPEN: &str = "290";
 /// Pods in a page of its list: a page is in memory whole, some 10 KiB for each pod, and what it leaves behind of its
@@ -27,6 +31,8 @@ const LIST: Duration = Duration::from_secs(300);
 /// The pause after a list or a watch that failed, and how long it grows to at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after the first *forbidden* since it went well: what the API server does not mean is over soon.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after *forbidden*: a person has to mend that, and wants to see that it is.
 const FORBIDDEN_PAUSE: Duration = Duration::from_secs(10);
 
@@ -49,6 +55,8 @@ struct Event {
 enum Ended {
     /// As watches do: it is taken up where it ended.
     Here,
+    /// Before it was [`FLEETING`] old, without a line.
+    Empty,
     /// Its place is too old: a new list is needed.
     Expired,
     /// It could not be begun.
@@ -72,6 +80,9 @@ impl Watch {
                 (pause * 2).min(LONGEST_PAUSE)
             };
             match why {
+                Some(why @ ApiError::Forbidden(_)) if self.scope.refused_once(&why) => {
+                    sleep(REFUSED_PAUSE).await;
+                }
                 Some(why @ ApiError::Forbidden(_)) => self.until_allowed(&why).await,
                 Some(why) => {
                     self.say(&why);
@@ -92,6 +103,7 @@ impl Watch {
     async fn until_allowed(&self, why: &ApiError) {
         if self.scope.forbidden(why) {
             self.say(why);
+            self.shared.settings.refusals.note(why);
         }
         loop {
             sleep(FORBIDDEN_PAUSE).await;
@@ -148,26 +160,46 @@ impl Watch {
 
     /// Follows the changes since a list until another list is needed; or why it cannot.
     async fn follow(&self, mut revision: String) -> Option<ApiError> {
-        let mut pause = PAUSE;
+        let (mut pause, mut empty) = (PAUSE, 0);
         loop {
             let began = Instant::now();
-            match self.once(&mut revision).await {
+            let settle = self.shared.settings.settle;
+            let settle = if empty < EMPTY { settle } else { FLEETING };
+            match self.once(&mut revision, settle).await {
+                Ended::Empty if empty + 1 < EMPTY => {
+                    empty += 1;
+                    sleep(PAUSE).await;
+                }
+                Ended::Empty => {
+                    empty = EMPTY;
+                    self.scope.cold("its watches end before they say anything");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
                 Ended::Expired => return None,
-                Ended::Failed(why @ ApiError::Forbidden(_)) => return Some(why),
+                Ended::Failed(why @ ApiError::Forbidden(_)) => {
+                    if !self.scope.refused_once(&why) {
+                        return Some(why);
+                    }
+                    sleep(REFUSED_PAUSE).await;
+                }
                 Ended::Failed(why) => {
                     self.scope.cold(&why.to_string());
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 // A watch that ends at once each time must not become a storm.
-                Ended::Here if began.elapsed() < PAUSE => sleep(PAUSE).await,
-                Ended::Here => pause = PAUSE,
+                Ended::Here if began.elapsed() < PAUSE => {
+                    empty = 0;
+                    sleep(PAUSE).await;
+                }
+                Ended::Here => (pause, empty) = (PAUSE, 0),
             }
         }
     }
 
-    /// One watch, to its end.
-    async fn once(&self, revision: &mut String) -> Ended {
+    /// One watch, to its end. What was missed comes first, so that it makes the scope warm only after a while.
+    async fn once(&self, revision: &mut String, settle: Duration) -> Ended {
         let query = [
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
@@ -178,19 +210,34 @@ impl Watch {
             Ok(lines) => lines,
             Err(ended) => return ended,
         };
-        if !self.scope.warm() {
-            return Ended::Expired;
-        }
+        let began = Instant::now();
+        let (mut is_settled, mut said) = (false, false);
         loop {
+            let silent = if is_settled {
+                self.shared.settings.silent
+            } else {
+                settle.saturating_sub(began.elapsed())
+            };
             let line = tokio::select! {
-                line = timeout(self.shared.settings.silent, lines.next()) => line,
+                line = timeout(silent, lines.next()) => line,
                 () = self.scope.stale() => return Ended::Expired,
             };
-            let Ok(Some(line)) = line else {
-                return Ended::Here;
-            };
-            if let ControlFlow::Break(ended) = self.take(&line, revision) {
-                return ended;
+            match line {
+                Ok(Some(line)) => {
+                    self.scope.hear();
+                    said = true;
+                    if let ControlFlow::Break(ended) = self.take(&line, revision) {
+                        return ended;
+                    }
+                }
+                Err(_) if !is_settled => {
+                    is_settled = true;
+                    if !self.scope.warm() {
+                        return Ended::Expired;
+                    }
+                }
+                Ok(None) if !said && began.elapsed() < FLEETING => return Ended::Empty,
+                Ok(None) | Err(_) => return Ended::Here,
             }
         }
     }
@@ -198,9 +245,7 @@ impl Watch {
     async fn open(&self, path: String) -> Result<Lines, Ended> {
         let Shared { client, settings, .. } = &*self.shared;
         let ask = Ask::get(path, settings.try_within);
-        let request = ask
-            .to_http()
-            .map_err(|error| Ended::Failed(ApiError::Invalid(error.to_string())))?;
+        let request = ask.to_http().map_err(Ended::Failed)?;
         let answer = timeout(settings.read_within, client.send(request)).await;
         let late = |_| {
             Ended::Failed(ApiError::TimedOut(

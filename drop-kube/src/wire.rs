@@ -1,24 +1,39 @@
-//! What the API server sends, as far as it is read. Each member may be missing or null.
+//! What the API server sends, as far as it is read. Each member may be missing or null, but for those of a list.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-/// A list, one page of it.
+/// A list, one page of it. What every list has is not optional: an object that is none must not be an empty list.
 #[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct List<T> {
-    #[serde(default)]
-    pub(crate) metadata: Option<ListMeta>,
-    #[serde(default = "Option::default")]
-    pub(crate) items: Option<Vec<T>>,
+    pub(crate) metadata: ListMeta,
+    /// Null is how the API server may say that there are none.
+    #[serde(deserialize_with = "or_none")]
+    pub(crate) items: Vec<T>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ListMeta {
-    #[serde(rename = "continue")]
+    #[serde(rename = "continue", default)]
     pub(crate) go_on: Option<String>,
-    pub(crate) resource_version: Option<String>,
+    #[serde(deserialize_with = "not_empty")]
+    pub(crate) resource_version: String,
+}
+
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+fn not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Err(D::Error::custom("an empty string"));
+    }
+    Ok(text)
 }
 
 /// Any object of which only the metadata counts.

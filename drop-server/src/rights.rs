@@ -15,8 +15,8 @@ use crate::readiness::Readiness;
 pub(crate) const AGAIN: Duration = Duration::from_secs(10);
 
 /// Asks for the rights at the start and when others are needed; for those that are missing again and again, as long as
-/// they are or the API server does not say; and for all when it has refused something. Returns when none can be needed
-/// any more.
+/// they are or the API server does not say; and for all when it has refused something, which can be for another right
+/// than those that are known to be missing. Returns when none can be needed any more.
 pub(crate) async fn look(
     pods: KubePods,
     mut needed: watch::Receiver<BTreeSet<Right>>,
@@ -48,10 +48,15 @@ pub(crate) async fn look(
             () = due => {}
         }
         ask = match missing {
-            Some(missing) if !missing.is_empty() => missing,
+            Some(missing) if !missing.is_empty() && !is_refused(&refusals) => missing,
             _ => needed.borrow_and_update().clone(),
         };
     }
+}
+
+/// Whether something was refused since the last look. The sender is in `pods`, so the channel is open.
+fn is_refused(refusals: &watch::Receiver<u64>) -> bool {
+    refusals.has_changed().unwrap_or_default()
 }
 
 /// What people were told last: each change is a line of the log, once.
@@ -107,8 +112,8 @@ fn line(right: &Right) -> String {
 mod tests {
     use drop_core::memory::Cluster;
     use drop_core::ports::{Change, PodApi, Target};
-    use drop_kube::Settings;
     use drop_kube::testing::{ApiServer, Fault, Verb};
+    use drop_kube::{Index, Settings};
 
     use super::*;
 
@@ -126,6 +131,7 @@ mod tests {
     /// An account at a fake API server, and the loop that looks at its rights.
     struct Looking {
         server: ApiServer,
+        settings: Settings,
         pods: KubePods,
         needed: watch::Sender<BTreeSet<Right>>,
         readiness: Readiness,
@@ -133,16 +139,34 @@ mod tests {
 
     impl Looking {
         async fn at(server: ApiServer, again: Duration, needed: &[Right]) -> Self {
-            let pods = KubePods::new(server.client().unwrap(), Settings::default());
+            let settings = Settings::default();
+            let pods = KubePods::new(server.client().unwrap(), settings.clone());
             let needed = watch::Sender::new(needed.iter().cloned().collect());
             let readiness = Readiness::default();
             tokio::spawn(look(pods.clone(), needed.subscribe(), readiness.clone(), again));
             Self {
                 server,
+                settings,
                 pods,
                 needed,
                 readiness,
             }
+        }
+
+        /// The right to delete is taken, and a delete refused.
+        async fn is_refused_a_delete(&self) {
+            self.server.deny("delete", "pods");
+            self.server.fail(Verb::Delete, Fault::status(403));
+            let delete = Change::Delete {
+                grace_period_seconds: 1,
+            };
+            let target = Target::new(
+                "shop".parse().unwrap(),
+                "web-0".parse().unwrap(),
+                "u".parse().unwrap(),
+            );
+            let refused = self.pods.apply(&target, &delete, Duration::from_secs(5)).await;
+            assert!(matches!(refused.unwrap_err().why, ApiError::Forbidden(_)));
         }
 
         async fn until_told(&self, text: &str) {
@@ -198,19 +222,34 @@ mod tests {
     async fn a_refused_request_is_a_reason_to_ask() {
         let looking = Looking::at(server().await, SOON, &[right("pods", "delete")]).await;
         looking.until_told("ready\n").await;
-        looking.server.deny("delete", "pods");
-        looking.server.fail(Verb::Delete, Fault::status(403));
-        let delete = Change::Delete {
-            grace_period_seconds: 1,
-        };
-        let target = Target::new(
-            "shop".parse().unwrap(),
-            "web-0".parse().unwrap(),
-            "u".parse().unwrap(),
-        );
-        let refused = looking.pods.apply(&target, &delete, Duration::from_secs(5)).await;
-        assert!(matches!(refused.unwrap_err().why, ApiError::Forbidden(_)));
+        looking.is_refused_a_delete().await;
         looking.until_told(DELETE).await;
+    }
+
+    #[tokio::test]
+    async fn a_right_that_is_lost_while_another_is_missing_is_told() {
+        let server = server().await;
+        server.deny("create", "pods/eviction");
+        let needed = [right("pods/eviction", "create"), right("pods", "delete")];
+        let looking = Looking::at(server, SOON, &needed).await;
+        looking.until_told(EVICT).await;
+        looking.is_refused_a_delete().await;
+        let both = format!("{DELETE}{}", EVICT.trim_start_matches("ready\n"));
+        looking.until_told(&both).await;
+    }
+
+    #[tokio::test]
+    async fn a_refused_watch_is_a_reason_to_ask() {
+        let looking = Looking::at(server().await, SOON, &[right("pods", "watch")]).await;
+        looking.until_told("ready\n").await;
+        looking.server.deny("watch", "pods");
+        looking.server.fail(Verb::Watch, Fault::status(403));
+        let index = Index::new(looking.server.client().unwrap(), &looking.settings);
+        let keeping = tokio::spawn(async move { index.keep().await });
+        let watch = "ready\nthe account lacks a right: watch of pods in namespace shop; \
+                     add the rule {apiGroups: [\"\"], resources: [pods], verbs: [watch]}\n";
+        looking.until_told(watch).await;
+        keeping.abort();
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use drop_core::Engine;
 use drop_core::past::LocalMemory;
 use drop_core::policy::Policies;
 use drop_core::ports::{Journal, PodApi};
+use drop_kube::Events;
 use falco_event::Namespace;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -27,6 +28,9 @@ const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 
 /// How long alerts under way may still take once the connections have ended.
 const TASKS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long Kubernetes Events that wait may still take: the records that they are of are written already.
+const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Logs go to standard error as lines of JSON, so that nothing an alert says can forge one; records go to standard output.
 pub(crate) fn logs() {
@@ -56,7 +60,8 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         .await
         .with_context(|| format!("cannot listen on `{address}`"));
     let listener = listener.map_err(Failure::Running)?;
-    let metrics = Arc::new(Metrics::default().with_events(cluster.events.clone()));
+    let events = cluster.events.clone();
+    let metrics = Arc::new(Metrics::default().with_events(events.clone()));
     let (lines, writer) = JsonLines::start(std::io::stdout(), Arc::clone(&metrics))
         .context("journal")
         .map_err(Failure::Running)?;
@@ -79,11 +84,22 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         )));
     }
     tokio::select! {
-        ended = tokio::time::timeout(TASKS_WITHIN, writer.finish()) => match ended {
+        (ended, ()) = async {
+            tokio::join!(tokio::time::timeout(TASKS_WITHIN, writer.finish()), finish(events))
+        } => match ended {
             Ok(()) => Ok(()),
             Err(_) => Err(Failure::Running(anyhow!("records were left unwritten: nobody takes them"))),
         },
         () = stop.abort.cancelled() => Err(Failure::Running(anyhow!("ended at once by a second signal; records were left unwritten"))),
+    }
+}
+
+/// Posts the Events that wait, as far as there is time for them.
+async fn finish(events: Option<Events>) {
+    let Some(events) = events else { return };
+    let left = events.finish(EVENTS_WITHIN).await;
+    if left > 0 {
+        tracing::warn!(left, "Kubernetes Events were left unposted");
     }
 }
 

@@ -14,7 +14,7 @@ use drop_kube::{Events, Settings};
 use falco_event::Alert;
 use serde_json::{Value, json};
 
-use crate::House;
+use crate::{House, WITHIN};
 
 const POLICY: &str = r#"
 apiVersion: falco-drop.dev/v1alpha1
@@ -30,10 +30,14 @@ spec:
 
 /// The record of an alert with this text about the house's first pod, which the engine dropped.
 async fn dropped(house: &House, output: &str) -> Record {
+    answered(house, POLICY, output).await
+}
+
+async fn answered(house: &House, policy: &str, output: &str) -> Record {
     house.cluster.advance(Duration::from_secs(60));
     let policies = Policies::parse(&[Source {
         name: "p.yaml",
-        text: POLICY,
+        text: policy,
     }])
     .unwrap();
     let (cluster, records) = (Arc::new(house.cluster.clone()), Records::default());
@@ -112,6 +116,18 @@ async fn a_dropped_pod_and_its_owner_each_have_an_event() {
     assert_eq!(posted[1]["related"]["uid"], json!(pod.uid));
 }
 
+#[tokio::test]
+async fn what_waits_at_the_end_is_posted_or_counted() {
+    let house = House::new().await;
+    let record = dropped(&house, "a shell").await;
+    let events = sink(&house);
+    assert_eq!(events.finish(WITHIN).await, 0);
+    events.write(&record).await;
+    assert_eq!(events.finish(Duration::ZERO).await, 2);
+    let left = tokio::select! { () = events.keep() => 2, left = events.finish(WITHIN) => left };
+    assert_eq!((left, events.posted()), (0, 2));
+}
+
 /// A journal may be given a record twice: it is one Event all the same.
 #[tokio::test]
 async fn a_record_that_comes_again_is_no_new_event() {
@@ -152,6 +168,48 @@ async fn what_finds_no_room_or_is_refused_is_counted_and_nobody_waits() {
     post(&events, 400 - 256 + 1).await;
     assert_eq!((events.posted(), events.left_out()), (0, 400 - 256 + 1));
     assert_eq!(house.server.events(), Vec::<Value>::new());
+}
+
+/// What the house's API server was told of this record: reasons, and the beginning of each note.
+async fn told(house: &House, record: &Record) -> Vec<(Value, String)> {
+    let events = sink(house);
+    events.write(record).await;
+    post(&events, 2).await;
+    let posted = house.server.events();
+    let told = posted.iter().map(|event| {
+        let note = event["note"].as_str().unwrap();
+        let begin = note.split(" by response ").next().unwrap();
+        (event["reason"].clone(), begin.to_owned())
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_has_events_that_say_so() {
+    let house = House::new().await;
+    let name = house.pod().name;
+    house.server.fail(Verb::Delete, Fault::Close);
+    let record = dropped(&house, "a shell").await;
+    let Record::Decided(decided) = &record else {
+        panic!("an alert is decided")
+    };
+    assert_eq!(decided.outcome.label(), "failed");
+    let told = told(&house, &record).await;
+    let may = (json!("Deleted"), format!("may have deleted pod {name}"));
+    assert_eq!(told, [may.clone(), may]);
+}
+
+#[tokio::test]
+async fn what_a_response_did_before_it_failed_has_events() {
+    let house = House::new().await;
+    let name = house.pod().name;
+    house.server.fail(Verb::Delete, Fault::status(403));
+    let policy = POLICY.replace("[delete: {}]", "[label: { labels: { a: b } }, delete: {}]");
+    let record = answered(&house, &policy, "a shell").await;
+    let told = told(&house, &record).await;
+    let note = format!("labelled pod {name}, though not all could be done,");
+    let labelled = (json!("Labelled"), note);
+    assert_eq!(told, [labelled.clone(), labelled]);
 }
 
 #[tokio::test]

@@ -52,6 +52,42 @@ async fn a_proxy_s_404_is_not_the_pod_s() {
     );
 }
 
+/// A proxy's answer, or another object: nothing that says that there are no pods.
+#[tokio::test]
+async fn what_is_no_list_is_no_empty_list() {
+    let house = House::new().await;
+    let by = By::Uid(house.pod().uid);
+    let absent =
+        r#"{"kind":"Status","reason":"NotFound","message":"no","details":{"name":"pods","kind":"pods"}}"#;
+    for (status, body) in [
+        (200, "{}"),
+        (200, r#"{"metadata":{},"items":[]}"#),
+        (200, r#"{"metadata":{"resourceVersion":""},"items":[]}"#),
+        (200, r#"{"kind":"Pod","metadata":{"resourceVersion":"7"}}"#),
+        (404, absent),
+    ] {
+        let (body, retry_after) = (body.to_owned(), None);
+        let answer = Fault::Answer {
+            status,
+            retry_after,
+            body: body.clone(),
+        };
+        house.server.fail(Verb::List, answer);
+        let found = house.pods.find(&by).await;
+        assert!(
+            matches!(found, Err(ApiError::Unavailable(_))),
+            "{body}: {found:?}"
+        );
+    }
+    let none = Fault::Answer {
+        status: 200,
+        retry_after: None,
+        body: r#"{"metadata":{"resourceVersion":"7"},"items":null}"#.to_owned(),
+    };
+    house.server.fail(Verb::List, none);
+    assert_eq!(house.pods.find(&by).await, listed(vec![]));
+}
+
 #[tokio::test]
 async fn a_container_and_a_uid_are_found_by_pages() {
     let mut settings = Settings::default();
@@ -131,6 +167,21 @@ async fn where_namespaces_are_named_nothing_else_is_listed() {
         "GET /api/v1/namespaces/shop/pods?limit=500",
     ];
     assert_eq!(house.asked(), lists);
+}
+
+#[tokio::test]
+async fn a_namespace_that_must_not_be_listed_hides_no_pod_of_another() {
+    let mut settings = Settings::default();
+    settings.reach.namespaces = Some([shop(), "bank".parse().unwrap()].into());
+    let house = House::with(settings).await;
+    let (pod, forbidden) = (house.pod(), Fault::status(403));
+    // `bank` is the first.
+    house.server.fail_next(Verb::List, forbidden.clone());
+    let by = By::Uid(pod.uid.clone());
+    assert_eq!(house.pods.find(&by).await, listed(vec![pod]));
+    house.server.fail_next(Verb::List, forbidden);
+    let nothing = house.pods.find(&By::Uid("none".parse().unwrap())).await;
+    assert!(matches!(nothing, Err(ApiError::Forbidden(_))), "{nothing:?}");
 }
 
 #[tokio::test]

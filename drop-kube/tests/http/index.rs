@@ -7,7 +7,7 @@ use std::time::Duration;
 use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
 use drop_core::pod::Pod;
-use drop_core::ports::{ApiError, By, Change, PodApi, Presence, Target};
+use drop_core::ports::{ApiError, By, Change, Found, PodApi, Presence, Target, Way};
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{Index, KubePods, Reach, Settings};
 use falco_event::Timestamp;
@@ -22,6 +22,8 @@ struct Watched {
     keeping: tokio::task::JoinHandle<()>,
 }
 
+const SETTLE: Duration = Duration::from_millis(20);
+
 impl Watched {
     async fn warm(settings: Settings) -> Self {
         let watched = Self::over(House::with(settings.clone()).await, &settings);
@@ -30,7 +32,10 @@ impl Watched {
     }
 
     fn over(house: House, settings: &Settings) -> Self {
-        let index = Index::new(house.server.client().unwrap(), settings);
+        let mut settings = settings.clone();
+        // On loopback what was missed is there at once.
+        settings.settle = settings.settle.min(SETTLE);
+        let index = Index::new(house.server.client().unwrap(), &settings);
         let pods = house.pods.clone().with_index(index.clone());
         let kept = index.clone();
         let keeping = tokio::spawn(async move { kept.keep().await });
@@ -291,6 +296,123 @@ async fn a_watch_that_says_nothing_is_taken_up_again_and_nothing_is_lost() {
     assert_eq!(watched.index.len(), 2);
 }
 
+/// What came while it could not watch is not known to be absent before the watch has told it.
+#[tokio::test]
+async fn an_index_is_warm_again_only_when_it_was_told_what_it_missed() {
+    for _ in 0..3 {
+        let watched = Watched::warm(Settings::default()).await;
+        watched.house.server.fail(Verb::Watch, Fault::status(503));
+        watched.house.server.end_watches();
+        until(async || watched.index.cold().is_some()).await;
+        let new = Workload::pod(shop(), "new".parse().unwrap());
+        watched.house.cluster.add_workload(new);
+        let name = "new".parse().unwrap();
+        let new = watched.house.cluster.pod(&shop(), &name).unwrap();
+        watched.house.server.heal();
+        watched.index.warm().await;
+        assert_eq!(watched.pods.find(&container_of(&new)).await, indexed(vec![new]));
+    }
+}
+
+/// While tokens are changed an API server refuses for a moment: that must not cost a list, nor the pods meanwhile.
+#[tokio::test]
+async fn a_refusal_that_passes_costs_no_list() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail_next(Verb::Watch, Fault::status(401));
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    assert_eq!(watched.index.len(), 2);
+    watched.index.warm().await;
+    let lists = watched.house.asked();
+    let lists = lists.iter().filter(|asked| asked.contains("/pods?limit="));
+    assert_eq!(lists.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_stays_costs_the_pods() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail(Verb::Watch, Fault::status(403));
+    watched.house.server.end_watches();
+    until(async || watched.index.is_empty()).await;
+    let pod = watched.house.pod();
+    assert_eq!(watched.pods.find(&container_of(&pod)).await, listed(vec![pod]));
+}
+
+/// What a proxy answers for an API server that it does not reach is no watch.
+#[tokio::test]
+async fn watches_that_end_before_they_say_anything_make_the_index_cold() {
+    let watched = Watched::warm(Settings::default()).await;
+    let (status, retry_after, body) = (200, None, String::new());
+    let empty = Fault::Answer {
+        status,
+        retry_after,
+        body,
+    };
+    watched.house.server.fail(Verb::Watch, empty);
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    let why = "its watches end before they say anything";
+    assert_eq!(watched.index.cold().as_deref(), Some(why));
+}
+
+/// An index whose only watch has been silent for too long to be believed.
+async fn quiet() -> Watched {
+    let mut settings = Settings::default();
+    settings.believed = Duration::ZERO;
+    let house = House::new().await;
+    house.server.fail(Verb::Watch, Fault::HangAfter);
+    let watched = Watched::over(house, &settings);
+    watched.index.warm().await;
+    watched
+}
+
+/// The connection died before the pod came: an alert about it must not be told for good that there is none.
+#[tokio::test]
+async fn what_a_silent_watch_does_not_show_is_listed() {
+    let watched = quiet().await;
+    let old = watched.house.pod();
+    let new = Workload::pod(shop(), "new".parse().unwrap());
+    watched.house.cluster.add_workload(new);
+    let name = "new".parse().unwrap();
+    let new = watched.house.cluster.pod(&shop(), &name).unwrap();
+    let container = new.containers[0].id.clone();
+    let node = new.node.clone();
+    let by = By::Container {
+        id: container,
+        on: node,
+    };
+    let way = Way::NodeList;
+    let pods = vec![new.clone()];
+    assert_eq!(watched.pods.find(&by).await, Ok(Found { pods, way }));
+    let by = By::Uid(new.uid.clone());
+    assert_eq!(watched.pods.find(&by).await, listed(vec![new]));
+    let nothing = By::Uid("none".parse().unwrap());
+    assert_eq!(watched.pods.find(&nothing).await, listed(vec![]));
+    assert_eq!(
+        watched.pods.find(&container_of(&old)).await,
+        indexed(vec![old]),
+        "what it shows is no absence"
+    );
+}
+
+/// A container that was restarted since is none that the pod of that name has in the index.
+#[tokio::test]
+async fn what_a_silent_watch_knows_of_a_pod_beside_its_mark_is_read() {
+    let watched = quiet().await;
+    let pod = watched.house.pod();
+    let restarted = watched
+        .house
+        .cluster
+        .restart_container(&pod.uid, &pod.containers[0].name)
+        .unwrap();
+    let pod = watched.house.pod();
+    assert!(pod.containers.iter().any(|container| container.id == restarted));
+    let name = By::Name(pod.namespace.clone(), pod.name.clone());
+    for by in [name, By::Uid(pod.uid.clone())] {
+        assert_eq!(watched.pods.find(&by).await, read(vec![pod.clone()]), "{by:?}");
+    }
+}
+
 /// What comes while its pods are listed anew is not known to be absent.
 #[tokio::test]
 async fn an_index_that_has_lost_its_place_is_cold_until_it_has_listed_again() {
@@ -444,6 +566,18 @@ async fn what_is_not_held_any_more_is_not_watched_any_more() {
     drop(second);
     until(async || watched.house.server.watches() == 0).await;
     assert!(watched.index.is_empty());
+}
+
+/// Both before its watches can be looked after.
+#[tokio::test]
+async fn what_is_given_up_and_held_again_at_once_is_watched() {
+    let (watched, _, pay) = watching_nothing().await;
+    let first = watched.index.reach(reach(&["bank"], &[]));
+    watched.index.warm().await;
+    drop(first);
+    let _second = watched.index.reach(reach(&["bank"], &[]));
+    until(async || watched.index.cold().is_none()).await;
+    assert_eq!(watched.pods.find(&container_of(&pay)).await, indexed(vec![pay]));
 }
 
 #[tokio::test]

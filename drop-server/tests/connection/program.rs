@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use drop_core::memory::{Cluster, Workload};
 use drop_core::pod::Pod;
@@ -123,6 +124,8 @@ impl Program {
             if status != "503" {
                 return status.to_owned();
             }
+            // Each is a line of its log, which nobody reads meanwhile: a pipe holds some hundred.
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
