@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use drop_core::facts::Known;
 use drop_core::moment::between;
-use drop_core::pod::Pod;
+use drop_core::pod::{Deletion, Pod};
 use drop_core::ports::{ApiError, By, Presence, Target};
 use falco_event::{Namespace, NodeName, PodUid, Timestamp};
 use kube::Client;
@@ -250,7 +250,9 @@ impl Index {
             return Some(Presence::Gone);
         }
         let seen = self.find(&By::Uid(target.uid.clone()));
-        let is_leaving = |pod: &Pod| pod.deletion.is_some_and(|it| between(it.at, now) < LATE);
+        // One without a grace is about to be gone, or is: the watch may be a moment behind.
+        let has_time = |it: Deletion| it.grace_seconds > 0 && between(it.at, now) < LATE;
+        let is_leaving = |pod: &Pod| pod.deletion.is_some_and(has_time);
         seen.pods.iter().any(is_leaving).then_some(Presence::Terminating)
     }
 
