@@ -257,6 +257,13 @@ impl Ledger {
         self.wake_one(sink);
     }
 
+    /// An alert could not be read for its next try.
+    pub(crate) fn unread(&self, sink: usize, key: Key) {
+        if let Some(waiting) = self.state().waiting.get_mut(sink) {
+            waiting.unread(key);
+        }
+    }
+
     /// What cannot be read is waited for by nobody.
     pub(crate) fn unreadable(&self, key: Key) {
         let mut state = self.state();

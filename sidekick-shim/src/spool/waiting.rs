@@ -366,6 +366,13 @@ impl Waiting {
         }
     }
 
+    /// An alert that rested could not be read: it can be asked for once more.
+    pub(crate) fn unread(&mut self, key: Key) {
+        if matches!(self.out.get(&key), Some(Out::Reading)) {
+            self.put_out(key, Out::Stored);
+        }
+    }
+
     /// Gives up the alerts of a level up to this one.
     pub(crate) fn forget(&mut self, number: usize, last: i64) {
         if let Some(level) = self.levels.get_mut(number) {

@@ -103,6 +103,8 @@ pub(crate) struct Writer {
     look: Option<Instant>,
     /// Readings of a sink at an end that failed, and that are tried again.
     unread: Vec<(usize, bool)>,
+    /// And of a sink's single alerts.
+    unread_alerts: Vec<(usize, Key)>,
     /// Several alerts came at a time the last time.
     busy: bool,
 }
@@ -133,6 +135,7 @@ impl Writer {
             tidy: None,
             look: None,
             unread: Vec::new(),
+            unread_alerts: Vec::new(),
             busy: false,
         };
         writer.metrics.dead_letters(writer.buried);
@@ -219,6 +222,7 @@ impl Writer {
             || !self.ledger.is_writable()
             || self.ledger.is_limited()
             || !self.unread.is_empty()
+            || !self.unread_alerts.is_empty()
             || self.ledger.has_several();
         if self.look.is_none() && look {
             self.look = Some(now + LOOK);
@@ -258,6 +262,9 @@ impl Writer {
         for (sink, backwards) in std::mem::take(&mut self.unread) {
             self.ledger.found(sink, backwards, None);
         }
+        for (sink, key) in std::mem::take(&mut self.unread_alerts) {
+            self.ledger.unread(sink, key);
+        }
     }
 
     fn again(&mut self, sink: usize, key: Key) {
@@ -269,6 +276,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
+                self.unread_alerts.push((sink, key));
                 if let StoreError::Corrupt(why) = &error {
                     self.recover(why);
                 }

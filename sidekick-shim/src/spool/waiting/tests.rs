@@ -139,6 +139,11 @@ fn of_many_that_rest_the_last_are_read_again() {
     assert!(matches!(waiting.again(key(5, 1)), Again::Try(_)));
     assert!(matches!(waiting.again(key(5, last)), Again::Read));
     assert!(matches!(waiting.again(key(5, last)), Again::Later));
+    waiting.unread(key(5, last));
+    assert!(
+        matches!(waiting.again(key(5, last)), Again::Read),
+        "one that failed is tried once more"
+    );
     assert!(
         matches!(waiting.next(Lane::Oldest), Next::Nothing),
         "it does not go before others"
