@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,9 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(60);
 /// How long until a new connection's first header is there. Falco connects when it has an alert to send; one who has
 /// shown nothing holds a place all the same.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often at most the log says that a peer has too many connections: it can try thousands of times a second.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a client may leave bytes of its answers unread: clients that never read would otherwise hold every place
 /// for ever. The kernel counts it.
@@ -89,6 +92,7 @@ pub(crate) async fn accept<S>(
     let ending = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut complained = None;
     let mut drain = std::pin::pin!(drain);
     loop {
         let next = async { (Arc::clone(&room).acquire_owned().await, next(&listener).await) };
@@ -98,7 +102,11 @@ pub(crate) async fn accept<S>(
             next = next => next,
         };
         let Some(place) = peers.admit(peer) else {
-            tracing::warn!(%peer, "a connection was closed: its peer has too many open");
+            let now = Instant::now();
+            if complained.is_none_or(|last| now >= last + COMPLAIN_EVERY) {
+                complained = Some(now);
+                tracing::warn!(%peer, "a connection was closed: its peer has too many open");
+            }
             continue;
         };
         let (service, watcher) = (service(peer), graceful.watcher());
