@@ -27,6 +27,19 @@ pub trait PodApi: Send + Sync {
     /// What kept the cluster from saying. [`ApiError::NotFound`] is never returned.
     async fn find(&self, by: &By) -> Result<Found, ApiError>;
 
+    /// As [`find`](Self::find), where who asks has these marks of the pod too: one that bears one of them is the pod that
+    /// is looked for, so what is kept at hand needs no second look, however old it is. Marks that no pod found bears
+    /// take nothing away.
+    ///
+    /// Unless it is implemented they change nothing.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    async fn find_with(&self, by: &By, others: &[By]) -> Result<Found, ApiError> {
+        let _ = others;
+        self.find(by).await
+    }
+
     /// The facts beyond the pod itself that are wanted. What could not be read is
     /// [`Known::Unknown`](crate::facts::Known::Unknown) with the reason; what was not wanted stays
     /// [`Known::NotAsked`](crate::facts::Known::NotAsked).

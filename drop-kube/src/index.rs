@@ -20,7 +20,7 @@ use crate::scope::{Scope, Signals, Warmth};
 use crate::watch::Watch;
 use crate::{Reach, Settings};
 
-/// Lists of pods at a time: each holds a page in memory.
+/// Lists of pods at a time, of as many namespaces: each keeps an API server busy.
 const LISTS: usize = 2;
 /// The pause before a watch begins anew whose task ended: what it fell over may still be there.
 const AFRESH: Duration = Duration::from_secs(1);
@@ -35,7 +35,8 @@ const LATE: Duration = Duration::from_secs(5);
 ///
 /// Caveat: of a watch whose connection is dead without a sign the index learns after [`Settings::silent`]. What it finds in
 /// that time may be gone: a change to it is refused by its UID. What it does not find is asked for once the watch has
-/// been silent for [`Settings::believed`], as is what it knows of a pod beside the mark that it was found by.
+/// been silent for [`Settings::believed`], as is a pod that has the name that is looked for and neither the container
+/// nor the UID.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -194,8 +195,6 @@ impl Index {
         let mut seen = Seen::default();
         let mut known = BTreeSet::new();
         let believed = self.shared.settings.believed;
-        // Its status names the container, so it is not older than that; of other marks the container can be missing.
-        let by_container = matches!(by, By::Container { .. });
         for scope in self.shared.places().scopes.values() {
             if matches!(by, By::Name(namespace, _) if !scope.has(namespace)) {
                 continue;
@@ -211,7 +210,8 @@ impl Index {
                         // Two scopes can have the same pod while one takes the other's place.
                         if known.insert(pod.uid.clone()) {
                             let touched = self.shared.signals.touched.has(&pod.uid);
-                            seen.doubtful |= !whole || touched || (quiet && !by_container);
+                            seen.doubtful |= !whole || touched;
+                            seen.old |= quiet;
                             seen.pods.push(pod);
                         }
                     }
@@ -225,7 +225,8 @@ impl Index {
         seen
     }
 
-    /// Whether a pod stands on a node of this name, or why that cannot be told.
+    /// Whether a pod stands on a node of this name, or why that cannot be told. A watch that has been silent is believed:
+    /// a node does not come to be another's name meanwhile, and of one that is new nothing is concluded.
     pub(crate) fn has_node(&self, node: &NodeName) -> Known<bool> {
         match self.cold() {
             Some(why) => Known::Unknown(format!("the index is cold: {why}")),
@@ -256,16 +257,17 @@ impl Index {
         seen.pods.iter().any(is_leaving).then_some(Presence::Terminating)
     }
 
-    /// The ready pods of the controllers with these UIDs; none where the index cannot tell.
+    /// The ready pods of the controllers with these UIDs; none where the index cannot tell. A watch that has been silent
+    /// for too long does not: one pod that went unseen is one more that seems to be left.
     pub(crate) fn ready_of(
         &self,
         namespace: &Namespace,
         controllers: &BTreeSet<String>,
     ) -> Option<BTreeSet<PodUid>> {
-        let places = self.shared.places();
+        let (places, believed) = (self.shared.places(), self.shared.settings.believed);
         places.scopes.values().find_map(|scope| {
             let state = scope.lock();
-            let tells = scope.has(namespace) && state.warmth == Warmth::Warm;
+            let tells = scope.has(namespace) && state.warmth == Warmth::Warm && !state.is_quiet(believed);
             tells.then(|| {
                 controllers
                     .iter()
@@ -342,6 +344,8 @@ pub(crate) struct Seen {
     pub(crate) pods: Vec<Pod>,
     /// What it has of one of them is not enough, or proves nothing.
     pub(crate) doubtful: bool,
+    /// The watch that one of them is known by has been silent for too long to be believed.
+    pub(crate) old: bool,
     /// There may be others that it will know later.
     pub(crate) cold: Option<ApiError>,
     /// There may be others here, where it must not watch.

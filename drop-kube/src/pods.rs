@@ -135,10 +135,11 @@ impl KubePods {
     }
 
     /// By the index where it can tell, and else by as few requests as that takes.
-    async fn find_in(&self, index: &Index, by: &By) -> Result<Found, ApiError> {
+    async fn find_in(&self, index: &Index, by: &By, others: &[By]) -> Result<Found, ApiError> {
         let Seen {
             pods,
             doubtful,
+            old,
             cold,
             unwatched,
             quiet,
@@ -148,7 +149,9 @@ impl KubePods {
         }
         let way = Way::Index;
         match by {
-            By::Name(..) if pods.iter().any(is_named_once) => return Ok(Found { pods, way }),
+            By::Name(..) if pods.iter().any(|pod| is_the_one(pod, others, old)) => {
+                return Ok(Found { pods, way });
+            }
             By::Name(namespace, name) => return self.by_name(namespace, name).await.map(read),
             By::Uid(_) | By::Container { .. } if !pods.is_empty() => return Ok(Found { pods, way }),
             By::Uid(_) | By::Container { .. } => {}
@@ -189,8 +192,12 @@ impl KubePods {
 #[async_trait]
 impl PodApi for KubePods {
     async fn find(&self, by: &By) -> Result<Found, ApiError> {
+        self.find_with(by, &[]).await
+    }
+
+    async fn find_with(&self, by: &By, others: &[By]) -> Result<Found, ApiError> {
         match (&self.index, by) {
-            (Some(index), _) => self.find_in(index, by).await,
+            (Some(index), _) => self.find_in(index, by, others).await,
             (None, By::Name(namespace, name)) => self.by_name(namespace, name).await.map(read),
             (None, By::Uid(_) | By::Container { .. }) => {
                 let places = match &self.settings.reach.namespaces {
@@ -225,6 +232,13 @@ impl PodApi for KubePods {
 fn read(pods: Vec<Pod>) -> Found {
     let way = Way::Read;
     Found { pods, way }
+}
+
+/// Whether the pod that the index has by a name is the one that is meant: it bears another mark of it. One that does not
+/// may be the pod before of that name, or have been restarted unseen, if the watch is old or the name taken over.
+fn is_the_one(pod: &Pod, others: &[By], old: bool) -> bool {
+    let is_pinned = others.iter().any(|by| bears(pod, by));
+    is_pinned || (is_named_once(pod) && (others.is_empty() || !old))
 }
 
 /// Whether no later pod will have the name: its controller makes names up. A StatefulSet's pods and bare ones take

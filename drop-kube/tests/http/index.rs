@@ -277,6 +277,23 @@ async fn a_watch_that_ends_is_taken_up_again_and_nothing_is_lost() {
     }
 }
 
+#[tokio::test]
+async fn a_first_list_that_breaks_off_is_whole_in_the_end() {
+    for fault in [Fault::HalfBody, Fault::BrokenJson] {
+        let house = House::new().await;
+        house.server.fail_next(Verb::List, fault);
+        let watched = Watched::over(house, &Settings::default());
+        watched.index.warm().await;
+        assert_eq!(watched.index.len(), 2);
+        for pod in watched.house.cluster.pods() {
+            assert_eq!(
+                watched.pods.find(&By::Uid(pod.uid.clone())).await,
+                indexed(vec![pod])
+            );
+        }
+    }
+}
+
 /// A connection that is dead without a sign.
 #[tokio::test]
 async fn a_watch_that_says_nothing_is_taken_up_again_and_nothing_is_lost() {
@@ -397,7 +414,7 @@ async fn what_a_silent_watch_does_not_show_is_listed() {
 
 /// A container that was restarted since is none that the pod of that name has in the index.
 #[tokio::test]
-async fn what_a_silent_watch_knows_of_a_pod_beside_its_mark_is_read() {
+async fn a_pod_that_a_silent_watch_knows_by_the_alert_s_name_alone_is_read() {
     let watched = quiet().await;
     let pod = watched.house.pod();
     let restarted = watched
@@ -407,10 +424,78 @@ async fn what_a_silent_watch_knows_of_a_pod_beside_its_mark_is_read() {
         .unwrap();
     let pod = watched.house.pod();
     assert!(pod.containers.iter().any(|container| container.id == restarted));
-    let name = By::Name(pod.namespace.clone(), pod.name.clone());
-    for by in [name, By::Uid(pod.uid.clone())] {
-        assert_eq!(watched.pods.find(&by).await, read(vec![pod.clone()]), "{by:?}");
+    let found = watched
+        .pods
+        .find_with(&name_of(&pod), &[By::container(restarted)])
+        .await;
+    assert_eq!(found, read(vec![pod]));
+}
+
+/// Nothing that is missing in the index can make it another pod: the act alone is asked for.
+#[tokio::test]
+async fn a_pod_that_bears_more_of_the_alert_s_marks_is_believed_of_a_silent_watch() {
+    let watched = quiet().await;
+    let pod = watched.house.pod();
+    let (uid, none) = (
+        By::Uid(pod.uid.clone()),
+        By::container("f".repeat(64).parse().unwrap()),
+    );
+    for others in [
+        vec![container_of(&pod)],
+        vec![uid.clone()],
+        vec![uid.clone(), none],
+        vec![],
+    ] {
+        let found = watched.pods.find_with(&name_of(&pod), &others).await;
+        assert_eq!(found, indexed(vec![pod.clone()]), "{others:?}");
     }
+    assert_eq!(watched.pods.find(&uid).await, indexed(vec![pod.clone()]));
+    assert_eq!(watched.asked(), Vec::<String>::new());
+}
+
+/// Its name may be another pod's by now, and its container cannot.
+#[tokio::test]
+async fn a_name_that_can_be_taken_over_is_believed_with_another_mark_and_asked_for_without() {
+    let house = House::new().await;
+    let set = Workload::stateful_set(shop(), "db".parse().unwrap());
+    house.cluster.add_workload(set);
+    let watched = Watched::over(house, &Settings::default());
+    watched.index.warm().await;
+    let pod = watched
+        .house
+        .cluster
+        .pod(&shop(), &"db-0".parse().unwrap())
+        .unwrap();
+    let name = name_of(&pod);
+    let with = watched.pods.find_with(&name, &[container_of(&pod)]).await;
+    assert_eq!((with, watched.asked()), (indexed(vec![pod.clone()]), vec![]));
+    assert_eq!(watched.pods.find(&name).await, read(vec![pod]));
+}
+
+/// Pods that went unseen would count as left.
+#[tokio::test]
+async fn siblings_are_not_counted_by_a_silent_watch() {
+    let watched = quiet().await;
+    let wants = Wants {
+        siblings: true,
+        ..Wants::default()
+    };
+    let pod = watched.house.pod();
+    let other = watched
+        .house
+        .cluster
+        .pods()
+        .into_iter()
+        .find(|it| it.uid != pod.uid);
+    let other = other.unwrap();
+    watched
+        .house
+        .cluster
+        .delete(&other.namespace, &other.name, Some(&other.uid), Some(60))
+        .unwrap();
+    let facts = watched.pods.facts(pod, wants).await;
+    let siblings = facts.siblings.value().cloned().flatten().unwrap();
+    assert!(!siblings.ready.contains(&other.uid), "{siblings:?}");
 }
 
 /// What comes while its pods are listed anew is not known to be absent.
@@ -525,6 +610,10 @@ async fn watching_nothing() -> (Watched, Pod, Pod) {
     let mut pods = house.cluster.pods();
     let (pay, web) = (pods.remove(0), pods.remove(0));
     (Watched::over(house, &settings), web, pay)
+}
+
+fn name_of(pod: &Pod) -> By {
+    By::Name(pod.namespace.clone(), pod.name.clone())
 }
 
 fn container_of(pod: &Pod) -> By {
