@@ -10,22 +10,25 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::Settings;
+use crate::items::Items;
 use crate::refusals::Refusals;
 use crate::request::Ask;
 use crate::status::{Again, Failure, clean, failure};
+use crate::{Settings, wire};
 
 /// Tries of one request, the first among them.
 const TRIES: u32 = 3;
 /// How much longer the pause before the third try is than that before the second.
 const PAUSE_GROWTH: u32 = 4;
-/// Bytes of an answer that are read: a page of 500 pods of the largest size that etcd takes would be more, but pods
-/// have some 10 KiB.
+/// Bytes of an answer that are held: a page of 500 objects of the largest size that etcd takes would be more, but most have
+/// some KiB.
 const MAX_ANSWER: usize = 64 << 20;
+/// How long a list may be silent: one of a large cluster takes its time, but something of it comes each moment.
+const SILENT: Duration = Duration::from_secs(15);
 /// How long the body of an answer that already says *done* is read, so that its connection can be used again.
 const DRAIN: Duration = Duration::from_millis(250);
 
@@ -63,13 +66,28 @@ impl Caller {
         ask: &Ask,
         until: Instant,
     ) -> Result<Option<T>, ApiError> {
-        match self.call(ask, until, parse).await {
-            Ok(object) => Ok(Some(object)),
-            Err(Failed {
-                why: ApiError::NotFound,
-                ..
-            }) => Ok(None),
-            Err(failed) => Err(failed.why),
+        found(self.call(ask, until, parse).await)
+    }
+
+    /// A list, or a page of one: each object is handed over as it comes, so that no page is held. What a try handed over
+    /// before it failed is handed over again by the next.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        until: Instant,
+        each: &mut (dyn FnMut(T) + Send),
+    ) -> Result<Option<wire::ListMeta>, ApiError> {
+        let mut tries = Tries::default();
+        loop {
+            match self.list_once(ask, until, each).await {
+                Ok(list) => return Ok(Some(list)),
+                Err(failure) => {
+                    let again = tries.wait(self, failure, until).await;
+                    if let Err(failed) = again {
+                        return found(Err(failed));
+                    }
+                }
+            }
         }
     }
 
@@ -80,33 +98,12 @@ impl Caller {
 
     /// What `parse` makes of the answer, after at most [`TRIES`] tries that all end before `until`.
     async fn call<T>(&self, ask: &Ask, until: Instant, parse: Parse<T>) -> Result<T, Failed> {
-        let mut maybe_happened = false;
-        let mut pause = self.pause;
-        let mut tries = 1;
+        let mut tries = Tries::default();
         loop {
-            let failure = match self.once(ask, until, parse).await {
+            match self.once(ask, until, parse).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            maybe_happened |= failure.maybe_happened;
-            self.refusals.note(&failure.why);
-            let wait = match failure.again {
-                Again::No => None,
-                Again::Soon => Some(pause),
-                Again::After(wait) => Some(wait),
-            };
-            match wait {
-                Some(wait) if tries < TRIES && Instant::now() + wait < until => sleep(wait).await,
-                _ => {
-                    return Err(Failed {
-                        why: failure.why,
-                        maybe_happened,
-                    });
-                }
+                Err(failure) => tries.wait(self, failure, until).await?,
             }
-            tracing::debug!(why = %failure.why, tries, "trying again");
-            pause *= PAUSE_GROWTH;
-            tries += 1;
         }
     }
 
@@ -114,13 +111,47 @@ impl Caller {
     async fn once<T>(&self, ask: &Ask, until: Instant, parse: Parse<T>) -> Result<T, Failure> {
         let _slot = self.slot(until).await?;
         let until = until.min(Instant::now() + ask.try_within);
-        let request = ask.to_http().map_err(Failure::refused)?;
-        let answer = match timeout_at(until, self.client.send(request)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(unsent_or_unknown(&error)),
-            Err(_) => return Err(no_answer()),
-        };
+        let answer = self.send(ask, until).await?;
         parse(&receive(ask, answer, until).await?).map_err(|error| unreadable(&error))
+    }
+
+    /// One try of a list.
+    async fn list_once<T: DeserializeOwned>(
+        &self,
+        ask: &Ask,
+        until: Instant,
+        each: &mut (dyn FnMut(T) + Send),
+    ) -> Result<wire::ListMeta, Failure> {
+        let _slot = self.slot(until).await?;
+        let until = until.min(Instant::now() + ask.try_within);
+        let soon = || until.min(Instant::now() + SILENT);
+        let answer = self.send(ask, soon()).await?;
+        if !answer.status().is_success() {
+            let refused = receive(ask, answer, until).await;
+            return Err(refused.err().unwrap_or_else(no_answer));
+        }
+        let (mut items, mut body) = (Items::default(), answer.into_body());
+        while let Some(frame) = timeout_at(soon(), body.frame()).await.map_err(|_| no_answer())? {
+            let Ok(data) = frame.map_err(|_| broken_off(false))?.into_data() else {
+                continue;
+            };
+            let fed = items.feed(&data, &mut |item| {
+                each(serde_json::from_slice(item)?);
+                Ok(())
+            });
+            fed.map_err(|odd| unreadable(&odd))?;
+        }
+        let list: wire::List<IgnoredAny> = parse(&items.rest()).map_err(|error| unreadable(&error))?;
+        Ok(list.metadata)
+    }
+
+    async fn send(&self, ask: &Ask, until: Instant) -> Result<Response<Body>, Failure> {
+        let request = ask.to_http().map_err(Failure::refused)?;
+        match timeout_at(until, self.client.send(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unsent_or_unknown(&error)),
+            Err(_) => Err(no_answer()),
+        }
     }
 
     /// Waits for one of the requests in flight to end. None leaves after `until`.
@@ -132,6 +163,51 @@ impl Caller {
         slot.ok()
             .and_then(Result::ok)
             .ok_or_else(|| unsent("too many requests are in flight here"))
+    }
+}
+
+/// The tries of one request.
+#[derive(Debug, Default)]
+struct Tries {
+    failed: u32,
+    /// One of them may have been carried out.
+    maybe_happened: bool,
+}
+
+impl Tries {
+    /// Waits until another try is right, where one is.
+    async fn wait(&mut self, caller: &Caller, failure: Failure, until: Instant) -> Result<(), Failed> {
+        self.maybe_happened |= failure.maybe_happened;
+        caller.refusals.note(&failure.why);
+        let wait = match failure.again {
+            Again::No => None,
+            Again::Soon => Some(caller.pause * PAUSE_GROWTH.pow(self.failed)),
+            Again::After(wait) => Some(wait),
+        };
+        self.failed += 1;
+        match wait {
+            Some(wait) if self.failed < TRIES && Instant::now() + wait < until => {
+                sleep(wait).await;
+                tracing::debug!(why = %failure.why, tries = self.failed, "trying again");
+                Ok(())
+            }
+            _ => Err(Failed {
+                why: failure.why,
+                maybe_happened: self.maybe_happened,
+            }),
+        }
+    }
+}
+
+/// What is not there is no failure of a question.
+fn found<T>(answered: Result<T, Failed>) -> Result<Option<T>, ApiError> {
+    match answered {
+        Ok(object) => Ok(Some(object)),
+        Err(Failed {
+            why: ApiError::NotFound,
+            ..
+        }) => Ok(None),
+        Err(failed) => Err(failed.why),
     }
 }
 
@@ -171,7 +247,7 @@ pub(crate) async fn receive(ask: &Ask, answer: Response<Body>, until: Instant) -
 }
 
 /// An answer that is not what was asked for is the mark of a proxy, or cut short: worth another try.
-fn unreadable(error: &serde_json::Error) -> Failure {
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
     let why = ApiError::Unavailable(format!("an answer cannot be read: {}", clean(&error.to_string())));
     Failure {
         why,

@@ -33,6 +33,7 @@ mod event;
 mod events;
 mod facts;
 mod index;
+mod items;
 mod lines;
 mod listing;
 mod packed;

@@ -203,7 +203,11 @@ fn nodes(marks: &HashSet<By>) -> BTreeSet<&NodeName> {
 
 fn keep(sent: wire::Pod, marks: &HashSet<By>, found: &mut Vec<Pod>) {
     match convert::pod(sent) {
-        Ok(pod) if marks.iter().any(|by| bears(&pod, by)) => found.push(pod),
+        Ok(pod) if marks.iter().any(|by| bears(&pod, by)) => {
+            // It comes again where its page broke off.
+            found.retain(|before| before.uid != pod.uid);
+            found.push(pod);
+        }
         Ok(_) => {}
         Err(odd) => tracing::warn!(%odd, "a pod in a list is left out"),
     }

@@ -31,41 +31,52 @@ pub(crate) struct Broken {
 }
 
 impl Pages<'_> {
-    /// Hands over each object, so that no more than a page is held at a time, and returns the `resourceVersion` of
-    /// the whole.
+    /// Hands over each object as it comes, and returns the `resourceVersion` of the whole. An object can come more than
+    /// once: a page that broke off is asked for again.
     pub(crate) async fn each<T: DeserializeOwned>(
         &self,
         each: &mut (dyn FnMut(T) + Send),
     ) -> Result<String, Broken> {
-        let limit = self.limit.max(1).to_string();
         let mut go_on = String::new();
         loop {
-            let path = request::with_query(&self.path, self.select);
-            let path = request::with_query(&path, &[("limit", &limit), ("continue", &go_on)]);
-            let ask = (self.ask)(path, self.try_within);
-            let page = self.caller.read::<wire::List<T>>(&ask, self.until).await;
+            let page = self.caller.list(&self.ask(&go_on), self.until, each).await;
             // A collection is there, if only an empty one.
             let page = page.and_then(|page| page.ok_or_else(absent));
             let page = page.map_err(|why| Broken {
                 why,
                 after_the_first_page: !go_on.is_empty(),
             })?;
-            page.items.into_iter().for_each(&mut *each);
-            match page.metadata.go_on.filter(|token| !token.is_empty()) {
+            match next(page.go_on) {
                 Some(token) => go_on = token,
-                None => return Ok(page.metadata.resource_version),
+                None => return Ok(page.resource_version),
             }
         }
     }
 
-    /// Every object.
+    /// Every object, once.
     pub(crate) async fn all<T: DeserializeOwned + Send>(&self) -> Result<Vec<T>, ApiError> {
-        let mut all = Vec::new();
-        self.each(&mut |object| all.push(object))
-            .await
-            .map_err(|broken| broken.why)?;
-        Ok(all)
+        let (mut all, mut go_on) = (Vec::new(), String::new());
+        loop {
+            let page: Option<wire::List<T>> = self.caller.read(&self.ask(&go_on), self.until).await?;
+            let page = page.ok_or_else(absent)?;
+            all.extend(page.items);
+            match next(page.metadata.go_on) {
+                Some(token) => go_on = token,
+                None => return Ok(all),
+            }
+        }
     }
+
+    fn ask(&self, go_on: &str) -> Ask {
+        let limit = self.limit.max(1).to_string();
+        let path = request::with_query(&self.path, self.select);
+        let path = request::with_query(&path, &[("limit", &limit), ("continue", go_on)]);
+        (self.ask)(path, self.try_within)
+    }
+}
+
+fn next(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
 }
 
 fn absent() -> ApiError {

@@ -8,11 +8,11 @@ use drop_core::ports::By;
 use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid};
 
 use crate::listing::bears;
-use crate::packed::Packed;
+use crate::packed::{Commons, Packed};
 
 /// Hexadecimal digits of a container id that every alert gives.
 const DIGITS: usize = 12;
-/// Bytes of a pod that are kept: with its marks, 1.5 KiB at most. Labels are a tenant's to choose, and annotations that
+/// Bytes of a pod that are kept, with what it has in common with others: with its marks, 1.5 KiB at most. Labels are a tenant's to choose, and annotations that
 /// a condition reads can be large.
 const LARGEST: usize = 1_024;
 
@@ -23,6 +23,7 @@ const LARGEST: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     pods: HashMap<u32, Entry>,
+    commons: Commons,
     marks: BTreeSet<(u64, u32)>,
     /// How many pods stand on each node.
     nodes: BTreeMap<NodeName, u32>,
@@ -50,7 +51,7 @@ impl Store {
         self.remove(&pod.uid);
         let new = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
         let slot = self.free.pop().unwrap_or(new);
-        let Some((packed, whole)) = packed(&mut pod) else {
+        let Some((packed, whole)) = self.pack(&mut pod) else {
             return;
         };
         self.marks.extend(marks(&pod).map(|mark| (mark, slot)));
@@ -70,12 +71,26 @@ impl Store {
         for mark in marks(&pod) {
             self.marks.remove(&(mark, slot));
         }
-        self.pods.remove(&slot);
+        if let Some(entry) = self.pods.remove(&slot) {
+            self.commons.forget(entry.packed);
+        }
         self.free.push(slot);
         if let Some(node) = pod.node {
             self.leave(&node);
         }
         true
+    }
+
+    /// The pod in few bytes, and whether nothing had to be left out of it for that.
+    fn pack(&mut self, pod: &mut Pod) -> Option<(Packed, bool)> {
+        let whole = Packed::new(pod, &mut self.commons)?;
+        if whole.len() <= LARGEST {
+            return Some((whole, true));
+        }
+        self.commons.forget(whole);
+        pod.labels.clear();
+        pod.annotations.clear();
+        Some((Packed::new(pod, &mut self.commons)?, false))
     }
 
     /// A pod left a node.
@@ -147,17 +162,6 @@ impl Store {
             Some((slot, entry.packed.pod()?, entry.whole))
         })
     }
-}
-
-/// The pod in few bytes, and whether nothing had to be left out of it for that.
-fn packed(pod: &mut Pod) -> Option<(Packed, bool)> {
-    let whole = Packed::new(pod)?;
-    if whole.len() <= LARGEST {
-        return Some((whole, true));
-    }
-    pod.labels.clear();
-    pod.annotations.clear();
-    Some((Packed::new(pod)?, false))
 }
 
 fn marks(pod: &Pod) -> impl Iterator<Item = u64> {

@@ -117,6 +117,21 @@ async fn a_container_and_a_uid_are_found_by_pages() {
     assert_eq!(first, [page(""), page("&continue=2"), page("&continue=4")]);
 }
 
+/// What was read of a list before it broke off comes again with the next try.
+#[tokio::test]
+async fn a_list_that_breaks_off_finds_no_pod_twice() {
+    for fault in [Fault::HalfBody, Fault::BrokenJson] {
+        let house = House::new().await;
+        let more = Workload::deployment("aaa".parse().unwrap(), "first".parse().unwrap());
+        house.cluster.add_workload(more.replicas(4));
+        for pod in house.cluster.pods() {
+            house.server.fail_next(Verb::List, fault.clone());
+            let found = house.pods.find(&By::Uid(pod.uid.clone())).await;
+            assert_eq!(found, listed(vec![pod]), "{fault:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_instance_before_the_last_restart_still_finds_its_pod() {
     let house = House::new().await;
