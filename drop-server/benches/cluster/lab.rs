@@ -1,6 +1,6 @@
 //! A namespace with Deployments in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -20,9 +20,7 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) async fn start(kubeconfig: PathBuf) -> Self {
-        let read = Kubeconfig::read_from(&kubeconfig).unwrap();
-        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
-        let client = Client::try_from(config.unwrap()).unwrap();
+        let client = client(&kubeconfig).await;
         let namespace = format!("falco-drop-bench-{}", std::process::id());
         let lab = Self {
             client,
@@ -106,6 +104,13 @@ impl Lab {
         let request = request.body(body.to_string().into_bytes()).unwrap();
         self.client.request(request).await.unwrap()
     }
+}
+
+/// A client of its own, whose tasks are the runtime's that it is called on.
+pub(crate) async fn client(kubeconfig: &Path) -> Client {
+    let read = Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+    Client::try_from(config.unwrap()).unwrap()
 }
 
 /// The id of the pod's first container, as the runtime has it.

@@ -5,7 +5,7 @@
 //!   it: a loop of kube-rs that deletes as many running pods of the same Deployment with the same concurrency. Pairs are
 //!   interleaved, and the program runs only in its own half.
 //! - *memory*: how long the program takes to know the pods of a cluster, and its memory then.
-//! - *watch*: how long after a change has reached the process it is in the index.
+//! - *watch*: how long after a change has reached the connection of the watch it is in the index.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod acts;
 mod lab;
 mod memory;
 mod program;
+mod proxy;
 mod watch;
 
 #[tokio::main]
