@@ -34,8 +34,8 @@ impl Commons {
         new
     }
 
-    /// The pod is not kept any more, and with the last of its kind goes what they had in common.
-    pub(crate) fn forget(&mut self, pod: Packed) {
+    /// The pod is about to be dropped, and with the last of its kind goes what they had in common.
+    pub(crate) fn forget(&mut self, pod: &Packed) {
         // It and the one in the set.
         if Arc::strong_count(&pod.common) <= 2 {
             self.0.remove(&pod.common);
@@ -220,9 +220,10 @@ mod tests {
         let mut pack = |pod: &Pod| Packed::new(pod, &mut commons).unwrap();
         let (one, two) = (pack(&cluster.pods()[0]), pack(&cluster.pods()[1]));
         assert!(Arc::ptr_eq(&one.common, &two.common));
-        commons.forget(one);
+        commons.forget(&one);
+        drop(one);
         assert_eq!((commons.0.len(), two.pod()), (1, Some(cluster.pods()[1].clone())));
-        commons.forget(two);
+        commons.forget(&two);
         assert!(commons.0.is_empty());
     }
 }

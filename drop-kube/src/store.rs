@@ -72,7 +72,7 @@ impl Store {
             self.marks.remove(&(mark, slot));
         }
         if let Some(entry) = self.pods.remove(&slot) {
-            self.commons.forget(entry.packed);
+            self.commons.forget(&entry.packed);
         }
         self.free.push(slot);
         if let Some(node) = pod.node {
@@ -87,7 +87,7 @@ impl Store {
         if whole.len() <= LARGEST {
             return Some((whole, true));
         }
-        self.commons.forget(whole);
+        self.commons.forget(&whole);
         pod.labels.clear();
         pod.annotations.clear();
         Some((Packed::new(pod, &mut self.commons)?, false))
