@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use super::together::together;
 use super::{Engine, PROOF_WITHIN};
 use crate::outcome::Ending;
 use crate::past::{Act, ActId, Past, Settled, Since};
 use crate::ports::{ApiError, Lost, Mono, Presence};
 use crate::record::{Closed, Record, VERSION, nanos};
+
+/// Pods that are asked for at a time: a hundred unproven acts must not wait for a hundred answers in a row, nor keep others
+/// from the API server.
+const AT_ONCE: usize = 8;
 
 impl Engine {
     /// Looks at the pods of all acts whose end nobody has proven, hands the journal a second record for each that has
@@ -20,19 +25,28 @@ impl Engine {
         let (acts, since, now) = self
             .step(|past, now| (past.to_look_at(now), past.present(now), now))
             .await?;
-        for act in &acts {
-            let ending = match self.look(act, since, now).await? {
-                Seen::Later => continue,
-                Seen::Nothing => None,
-                Seen::End(ending) => Some(ending),
-            };
-            if let Some(ending) = ending {
-                let record = Record::Closed(closed(act, ending, now));
-                self.journal.write(&record).await;
+        for some in acts.chunks(AT_ONCE) {
+            let seen = together(some.iter().map(|act| self.look(act, since, now))).await;
+            for (act, seen) in some.iter().zip(seen) {
+                self.close(act, seen?, now).await?;
             }
-            self.step(|past, now| past.close(act.id, now)).await?;
         }
         self.step(|past, _| past.obligations().count()).await
+    }
+
+    /// Tells what was seen of an act's end, and closes it.
+    async fn close(&self, act: &Act, seen: Seen, now: Mono) -> Result<(), Lost> {
+        let ending = match seen {
+            Seen::Later => return Ok(()),
+            Seen::Nothing => None,
+            Seen::End(ending) => Some(ending),
+        };
+        if let Some(ending) = ending {
+            let record = Record::Closed(closed(act, ending, now));
+            self.journal.write(&record).await;
+        }
+        self.step(|past, now| past.close(act.id, now)).await?;
+        Ok(())
     }
 
     /// What can be said of an act's end. That one's own engine may have told it since is asked last.

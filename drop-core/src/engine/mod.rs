@@ -10,6 +10,7 @@
 
 mod act;
 mod confirm;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,10 @@
 //! The second record at its boundaries, the times of the first, and what an alert's tries add up to.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -63,6 +65,23 @@ fn a_pod_that_cannot_be_read_is_asked_for_as_long() {
     assert_eq!(world.confirm_after(Duration::from_nanos(1)), 0);
     let why = "the pod could not be read: unavailable: because";
     assert_eq!(endings(&world), [unconfirmed(why)]);
+}
+
+/// One answer at a time would take as long as all of them together, all of them at once would keep others waiting.
+#[test]
+fn some_pods_at_a_time_are_asked_for() {
+    let world = World::of(20);
+    let policies = policies(&SHELL.replace("mode: enforce", "mode: enforce\n  limits: []"));
+    for pod in world.pods() {
+        let decided = world.handle(&policies, &world.alert(&pod));
+        assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+    }
+    world.cluster.advance(10 * SECOND);
+    let counted = Arc::new(Counted::over(world.cluster.clone()));
+    let engine = world.engine_over(counted.clone());
+    assert_eq!(block_on(engine.confirm()), Ok(0));
+    assert_eq!(endings(&world), vec![Ending::Confirmed { ours: true }; 20]);
+    assert_eq!(counted.most.load(Ordering::Relaxed), 8);
 }
 
 #[test]
@@ -245,6 +264,48 @@ impl Slow {
     fn cluster(&self) -> &Cluster {
         self.0.advance(SECOND);
         &self.0
+    }
+}
+
+/// Answers at the second look, and counts how many wait for it: now, and at most.
+struct Counted {
+    cluster: Cluster,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Counted {
+    fn over(cluster: Cluster) -> Self {
+        let (now, most) = Default::default();
+        Self { cluster, now, most }
+    }
+}
+
+#[async_trait]
+impl PodApi for Counted {
+    async fn find(&self, by: &By) -> Result<Found, ApiError> {
+        self.cluster.find(by).await
+    }
+    async fn facts(&self, pod: Pod, wants: Wants) -> Facts {
+        self.cluster.facts(pod, wants).await
+    }
+    async fn apply(&self, target: &Target, change: &Change, within: Duration) -> Result<(), ApplyError> {
+        self.cluster.apply(target, change, within).await
+    }
+    async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        let mut looked = false;
+        poll_fn(|context| {
+            context.waker().wake_by_ref();
+            match std::mem::replace(&mut looked, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+        self.now.fetch_sub(1, Ordering::Relaxed);
+        self.cluster.presence(target).await
     }
 }
 
