@@ -24,7 +24,7 @@ pub(crate) struct Lab {
 }
 
 /// What the cluster-wide objects of a test are found by.
-const LABEL: &str = "falco-drop.dev/test";
+pub(crate) const LABEL: &str = "falco-drop.dev/test";
 
 /// A service account's kubeconfig.
 pub(crate) struct Account(tempfile::NamedTempFile);

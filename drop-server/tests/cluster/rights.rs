@@ -8,8 +8,9 @@ use std::time::Duration;
 use drop_core::policy::{Policies, Source};
 use drop_kube::{Right, Uses, rights};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
-use crate::kubernetes::Lab;
+use crate::kubernetes::{Account, LABEL, Lab};
 use crate::programs::Program;
 use crate::{alert, get, post, server};
 
@@ -39,30 +40,13 @@ spec:
 async fn printed_rights_are_enough_and_each_that_is_taken_away_is_named_at_readyz() {
     let lab = Lab::start().await;
     let text = policy(&lab.namespace);
-    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
+    let file = written(&text);
     let path = file.path().to_str().unwrap();
     let account = lab.account(&[]).await;
-    let printed = Command::new(env!("CARGO_BIN_EXE_drop-server"))
-        .args(["rbac", "--policy", path, "--namespace", &lab.namespace])
-        .output()
-        .unwrap();
-    lab.apply(&String::from_utf8(printed.stdout).unwrap()).await;
+    lab.apply(&printed(path, &lab.namespace)).await;
     let needed = needed(&text);
     lab.until_allowed(&needed, None).await;
-
-    let pod = lab.deploy("web").await;
-    let mut program = server(&account, path);
-    told(&program, "ready\n");
-    let alert = of_a_container(&alert(&pod));
-    while post(&program.address, &alert) == 503 {
-        program.record();
-    }
-    let record = program.record();
-    assert_eq!(record["outcome"]["is"], json!("acted"), "{record}");
-    assert_eq!(record["way"], json!("index"), "{record}");
-    assert!(lab.event(&pod).await.contains("deleted pod"));
-    assert_eq!(program.end(), Some(0));
+    drops_a_pod(&lab, &account, path).await;
 
     for right in &needed {
         lab.allow(&needed, right).await;
@@ -74,6 +58,55 @@ async fn printed_rights_are_enough_and_each_that_is_taken_away_is_named_at_ready
             &format!("ready\nthe account lacks a right: {right}; add the rule {rule}\n"),
         );
     }
+}
+
+/// Without namespaces in the policy what is printed is a ClusterRole.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn printed_rights_of_a_policy_that_acts_anywhere_are_enough() {
+    let lab = Lab::start().await;
+    let text = policy(&lab.namespace).replace(&format!("  namespaces: [{}]\n", lab.namespace), "");
+    let file = written(&text);
+    let path = file.path().to_str().unwrap();
+    let account = lab.account(&[]).await;
+    let printed = printed(path, &lab.namespace);
+    assert!(!printed.contains("kind: Role\n"), "{printed}");
+    lab.apply(&printed).await;
+    let needed = needed(&text);
+    assert!(needed.iter().all(|right| right.namespace.is_none()), "{needed:?}");
+    lab.until_allowed(&needed, None).await;
+    drops_a_pod(&lab, &account, path).await;
+}
+
+fn written(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The manifests for the account `drop-server` of this namespace.
+fn printed(policy: &str, namespace: &str) -> String {
+    let printed = Command::new(env!("CARGO_BIN_EXE_drop-server"))
+        .args(["rbac", "--policy", policy, "--namespace", namespace])
+        .output()
+        .unwrap();
+    String::from_utf8(printed.stdout).unwrap()
+}
+
+/// The program is ready with what the account has, finds a pod by its container, ends it, and says so in an Event.
+async fn drops_a_pod(lab: &Lab, account: &Account, policy: &str) {
+    let pod = lab.deploy("web").await;
+    let mut program = server(account, policy);
+    told(&program, "ready\n");
+    let alert = of_a_container(&alert(&pod));
+    while post(&program.address, &alert) == 503 {
+        program.record();
+    }
+    let record = program.record();
+    assert_eq!(record["outcome"]["is"], json!("acted"), "{record}");
+    assert_eq!(record["way"], json!("index"), "{record}");
+    assert!(lab.event(&pod).await.contains("deleted pod"));
+    assert_eq!(program.end(), Some(0));
 }
 
 /// The alert without its pod's name: a container is found by the watch alone.
@@ -107,19 +140,30 @@ fn told(program: &Program, text: &str) {
 }
 
 impl Lab {
-    /// Makes the Roles and bindings of these manifests.
+    /// Makes the roles and bindings of these manifests; those of the whole cluster under a name of the test's own.
     async fn apply(&self, manifests: &str) {
-        let documents: Vec<Value> = manifests
-            .split("---\n")
-            .map(|document| serde_saphyr::from_str(document).unwrap())
-            .collect();
-        for document in documents {
-            let plural = format!("{}s", document["kind"].as_str().unwrap().to_lowercase());
-            let path = format!(
-                "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{plural}",
-                self.namespace
-            );
+        for document in manifests.split("---\n") {
+            let mut document: Value = serde_saphyr::from_str(document).unwrap();
+            let kind = document["kind"].as_str().unwrap().to_owned();
+            let place = if kind.starts_with("Cluster") {
+                self.own(&mut document);
+                String::new()
+            } else {
+                format!("namespaces/{}/", self.namespace)
+            };
+            let plural = format!("{}s", kind.to_lowercase());
+            let path = format!("/apis/rbac.authorization.k8s.io/v1/{place}{plural}");
             self.send("POST", &path, &document).await;
+        }
+    }
+
+    /// What the test makes for the whole cluster must not meet another test's, and is removed with the namespace.
+    fn own(&self, document: &mut Value) {
+        let name = json!(self.namespace);
+        document["metadata"]["labels"] = json!({ LABEL: self.namespace });
+        document["metadata"]["name"].clone_from(&name);
+        if let Some(role) = document.get_mut("roleRef") {
+            role["name"] = name;
         }
     }
 
