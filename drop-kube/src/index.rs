@@ -226,7 +226,7 @@ impl Index {
     }
 
     /// Whether a pod stands on a node of this name, or why that cannot be told. A watch that has been silent is believed:
-    /// a node does not come to be another's name meanwhile, and of one that is new nothing is concluded.
+    /// what was a node's name stays one, and where there was none nothing is concluded.
     pub(crate) fn has_node(&self, node: &NodeName) -> Known<bool> {
         match self.cold() {
             Some(why) => Known::Unknown(format!("the index is cold: {why}")),

@@ -23,9 +23,9 @@ const FLEETING: Duration = Duration::from_secs(5);
 const EMPTY: u32 = 3;
 /// How long the API server keeps a watch open; it is taken up again where it ended.
 const OPEN: &str = "290";
-/// Pods in a page of its list. A page is never in memory, so it is only as small as an API server needs that makes it
-/// whole before it sends it: 10,000 pods in pages of 100 cost one half as much time again as in one, in pages of 5,000
-/// the same.
+/// Pods in a page of its list. A page is never in memory, so it may be as large as an API server does well to make: 10,000
+/// pods in pages of 100 cost one that has them in its cache twice as much as in pages of 5,000, which cost it what one
+/// page would.
 const PAGE: u32 = 5_000;
 /// How long the list of a watch may take: nobody waits for it, and a large cluster under load takes its time.
 const LIST: Duration = Duration::from_secs(300);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{House, WITHIN};
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 apiVersion: falco-drop.dev/v1alpha1
 kind: DropPolicy
 metadata: { name: shells }
@@ -33,7 +33,7 @@ async fn dropped(house: &House, output: &str) -> Record {
     answered(house, POLICY, output).await
 }
 
-async fn answered(house: &House, policy: &str, output: &str) -> Record {
+pub(crate) async fn answered(house: &House, policy: &str, output: &str) -> Record {
     house.cluster.advance(Duration::from_secs(60));
     let policies = Policies::parse(&[Source {
         name: "p.yaml",

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drop_core::Outcome;
 use drop_core::facts::{Known, Wants};
 use drop_core::memory::Workload;
 use drop_core::pod::Pod;
 use drop_core::ports::{ApiError, By, Change, Found, PodApi, Presence, Target, Way};
+use drop_core::record::Record;
 use drop_kube::testing::{Fault, Verb};
 use drop_kube::{Index, KubePods, Reach, Settings};
 use falco_event::Timestamp;
 
+use crate::events::{POLICY, answered};
 use crate::{House, WITHIN, indexed, listed, read, shop};
 
 /// A house whose adapter has an index, and the task that keeps it.
@@ -451,6 +454,21 @@ async fn a_pod_that_bears_more_of_the_alert_s_marks_is_believed_of_a_silent_watc
     }
     assert_eq!(watched.pods.find(&uid).await, indexed(vec![pod.clone()]));
     assert_eq!(watched.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_act_costs_one_request_however_long_the_watch_has_been_silent() {
+    let mut watched = quiet().await;
+    let pod = watched.house.pod();
+    watched.house.pods = watched.pods.clone();
+    let policy = POLICY.replace("mode: enforce", "mode: enforce\n  limits: []");
+    let record = answered(&watched.house, &policy, "a shell").await;
+    assert!(
+        matches!(&record, Record::Decided(decided) if decided.outcome == Outcome::Acted { certain: true }),
+        "{record:?}"
+    );
+    let delete = format!("DELETE /api/v1/namespaces/shop/pods/{}", pod.name);
+    assert_eq!(watched.asked(), [delete]);
 }
 
 /// Its name may be another pod's by now, and its container cannot.
