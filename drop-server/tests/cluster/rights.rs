@@ -60,7 +60,7 @@ async fn printed_rights_are_enough_and_each_that_is_taken_away_is_named_at_ready
     }
 }
 
-/// Without namespaces in the policy what is printed is a ClusterRole.
+/// Without namespaces in the policy what is printed is a `ClusterRole`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
 async fn printed_rights_of_a_policy_that_acts_anywhere_are_enough() {
