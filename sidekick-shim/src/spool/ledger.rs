@@ -206,14 +206,6 @@ impl Ledger {
         })
     }
 
-    /// What could not be removed after all.
-    pub(crate) fn put_finished(&self, finished: &[Ranges; LEVELS]) {
-        let mut state = self.state();
-        for (to, from) in state.finished.iter_mut().zip(finished) {
-            from.iter().for_each(|seqs| to.insert_all(seqs));
-        }
-    }
-
     /// The alerts of a level up to this one had to make room.
     pub(crate) fn evicted(&self, level: usize, last: i64) {
         for waiting in &mut self.state().waiting {
@@ -264,8 +256,8 @@ impl Ledger {
         }
     }
 
-    /// What cannot be read is waited for by nobody.
-    pub(crate) fn unreadable(&self, key: Key) {
+    /// An alert that is not there after all, though the store has it.
+    pub(crate) fn nobody_waits(&self, key: Key) {
         let mut state = self.state();
         for waiting in &mut state.waiting {
             waiting.settle(key);
@@ -299,21 +291,6 @@ impl Ledger {
             }
         }
         progress
-    }
-
-    /// The store is lost: what is left is what is in memory; and how many alerts are not.
-    pub(crate) fn keep_whole(&self) -> (Vec<(Key, Item)>, u64) {
-        let mut state = self.state();
-        let (mut kept, mut lost) = (Vec::new(), 0);
-        for waiting in &mut state.waiting {
-            let (mut whole, less) = waiting.keep_whole();
-            kept.append(&mut whole);
-            lost = less.max(lost);
-        }
-        kept.sort_by_key(|(key, _)| *key);
-        kept.dedup_by_key(|(key, _)| *key);
-        state.finished = Default::default();
-        (kept, lost)
     }
 
     // The senders' part.

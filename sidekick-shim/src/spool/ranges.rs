@@ -52,6 +52,25 @@ impl Ranges {
         before.is_some_and(|(_, last)| *last >= number)
     }
 
+    /// What of these numbers is there.
+    pub(crate) fn overlaps(
+        &self,
+        numbers: &RangeInclusive<i64>,
+    ) -> impl Iterator<Item = RangeInclusive<i64>> {
+        let (first, last) = (*numbers.start(), *numbers.end());
+        let from = self
+            .0
+            .range(..=first)
+            .next_back()
+            .map_or(first, |(before, _)| *before);
+        // A range that is empty overlaps nothing, and cannot be asked for.
+        let ranges = (first <= last).then(|| self.0.range(from..=last));
+        let ranges = ranges.into_iter().flatten();
+        ranges
+            .filter(move |(_, end)| **end >= first)
+            .map(move |(&begin, &end)| begin.max(first)..=end.min(last))
+    }
+
     pub(crate) fn insert(&mut self, number: i64) {
         self.insert_all(number..=number);
     }

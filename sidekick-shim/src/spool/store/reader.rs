@@ -1,0 +1,341 @@
+//! Reads alerts, while others are added: what it needs of the store it asks for, and then reads without holding it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use super::frame::{Frame, HEAD, frames};
+use super::segment::Name;
+use super::{DEAD, Store, on_disk};
+use crate::spool::ranges::Ranges;
+
+/// How many alerts are read at a time, and about how many bytes of them.
+const READ_ALERTS: usize = 32;
+pub(super) const READ_BYTES: u64 = 128 * 1024;
+
+/// How many segments are known by what is where in them: two are read, from either end, and some alerts alone.
+const OPEN: usize = 4;
+
+/// An alert as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) seq: i64,
+    /// Microseconds since 1970.
+    pub(crate) received: i64,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Which alerts of a level to read: from this one on, towards the newest or the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) level: usize,
+    pub(crate) from: i64,
+    pub(crate) backwards: bool,
+}
+
+/// What came of reading.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// In the order in which they are wanted.
+    pub(crate) rows: Vec<Row>,
+    /// Alerts that should be there, and cannot be read: their bytes are not what was written.
+    pub(crate) broken: Ranges,
+}
+
+/// A segment, and which of its alerts are wanted.
+#[derive(Debug)]
+pub(crate) struct Part {
+    name: Name,
+    bytes: u64,
+    live: Ranges,
+    gone: u64,
+}
+
+/// What is where in a segment.
+#[derive(Debug)]
+struct Index {
+    name: Name,
+    file: Arc<dyn DiskFile>,
+    places: Vec<Place>,
+    /// Up to here.
+    end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seq: i64,
+    at: u32,
+    size: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    disk: Arc<dyn Disk>,
+    /// The one that was read last comes first.
+    open: VecDeque<Index>,
+}
+
+impl Store {
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            disk: Arc::clone(&self.disk),
+            open: VecDeque::new(),
+        }
+    }
+
+    /// The nearest segment with something of what is wanted, and that.
+    pub(crate) fn part(&self, want: Want) -> Option<Part> {
+        let level = self.levels.get(want.level)?;
+        let wanted = if want.backwards {
+            i64::MIN..=want.from
+        } else {
+            want.from..=i64::MAX
+        };
+        let part = |(first, segment): (&i64, &super::Segment)| {
+            let live = Ranges::from_iter(segment.live(*first).overlaps(&wanted));
+            let name = Name {
+                level: want.level,
+                first: *first,
+            };
+            (!live.is_empty()).then_some(Part {
+                name,
+                bytes: segment.bytes,
+                live,
+                gone: segment.gone_count,
+            })
+        };
+        if want.backwards {
+            level.segments.range(..=want.from).rev().find_map(part)
+        } else {
+            let first = level
+                .segments
+                .range(..=want.from)
+                .next_back()
+                .map_or(i64::MIN, |(first, _)| *first);
+            level.segments.range(first..).find_map(part)
+        }
+    }
+
+    /// The segment with the most bytes of alerts that are gone, if they take too much room: more than the others, and some
+    /// more; or any where room is short. Not the last ones, to which is added.
+    pub(crate) fn wasteful(&self, is_short: bool) -> Option<Part> {
+        let mut dead = 0;
+        let mut worst = None;
+        for (number, level) in self.levels.iter().enumerate() {
+            for (&first, segment) in level.segments.iter().rev().skip(1) {
+                dead += segment.dead();
+                if worst.is_none_or(|(most, _)| segment.dead() > most) {
+                    worst = Some((segment.dead(), Name { level: number, first }));
+                }
+            }
+        }
+        let (most, name) = worst?;
+        let live = self.bytes().saturating_sub(dead);
+        let too_much = dead > live + DEAD * self.segment_bytes || is_short && most > self.segment_bytes / 4;
+        let segment = self.levels.get(name.level)?.segments.get(&name.first)?;
+        too_much.then(|| Part {
+            name,
+            bytes: segment.bytes,
+            live: segment.live(name.first),
+            gone: segment.gone_count,
+        })
+    }
+
+    /// Puts what [`Reader::rewrite`] wrote in the segment's place, if it is still there.
+    pub(crate) fn put_in_place(&mut self, part: &Part, bytes: u64) -> io::Result<()> {
+        let level = self.levels.get_mut(part.name.level);
+        let Some((level, segment)) =
+            level.and_then(|level| Some((&mut level.count, level.segments.get_mut(&part.name.first)?)))
+        else {
+            return self.disk.remove(&part.name.new());
+        };
+        self.disk.rename(&part.name.new(), &part.name.alerts())?;
+        level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
+        segment.bytes = bytes;
+        segment.cleared = part.gone;
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// Some alerts, and what was looked at: in it nothing else exists. `part` asks the store.
+    pub(crate) fn read(
+        &mut self,
+        want: Want,
+        part: impl FnOnce() -> Option<Part>,
+    ) -> io::Result<(Read, RangeInclusive<i64>)> {
+        let Some(part) = part() else {
+            let nothing = if want.backwards {
+                i64::MIN..=want.from
+            } else {
+                want.from..=i64::MAX
+            };
+            return Ok((Read::default(), nothing));
+        };
+        let index = self.index(&part)?;
+        let mut places: Vec<Place> = index
+            .places
+            .iter()
+            .filter(|place| part.live.contains(place.seq))
+            .copied()
+            .collect();
+        if want.backwards {
+            places.reverse();
+        }
+        let mut bytes = 0;
+        let some = places.iter().take(READ_ALERTS).take_while(|place| {
+            let more = bytes < READ_BYTES;
+            bytes += u64::from(place.size);
+            more
+        });
+        let some: Vec<Place> = some.copied().collect();
+        let last = some
+            .last()
+            .filter(|_| some.len() < places.len())
+            .map(|place| place.seq);
+        let end = |end: Option<i64>| last.or(end).unwrap_or(want.from);
+        let within = match want.backwards {
+            true => end(part.live.first())..=want.from,
+            false => want.from..=end(part.live.last()),
+        };
+        let mut read = Read {
+            broken: Ranges::from_iter(part.live.overlaps(&within)),
+            rows: Vec::new(),
+        };
+        for place in some {
+            if let Some(row) = index.row(place)? {
+                read.broken.remove(row.seq);
+                read.rows.push(row);
+            }
+        }
+        Ok((read, within))
+    }
+
+    /// One alert, if it is still there.
+    pub(crate) fn get(
+        &mut self,
+        level: usize,
+        seq: i64,
+        part: impl FnOnce(Want) -> Option<Part>,
+    ) -> io::Result<Read> {
+        let want = Want {
+            level,
+            from: seq,
+            backwards: false,
+        };
+        let mut read = Read::default();
+        let Some(part) = part(want).filter(|part| part.live.contains(seq)) else {
+            return Ok(read);
+        };
+        let index = self.index(&part)?;
+        let place = index.places.iter().find(|place| place.seq == seq);
+        match place.map(|place| index.row(*place)).transpose()?.flatten() {
+            Some(row) => read.rows.push(row),
+            None => read.broken.insert(seq),
+        }
+        Ok(read)
+    }
+
+    /// When the oldest alert of a level was received.
+    pub(crate) fn oldest(
+        &mut self,
+        level: usize,
+        part: impl FnOnce(Want) -> Option<Part>,
+    ) -> io::Result<Option<i64>> {
+        let Some(part) = part(Want {
+            level,
+            from: i64::MIN,
+            backwards: false,
+        }) else {
+            return Ok(None);
+        };
+        let index = self.index(&part)?;
+        let place = index.places.iter().find(|place| part.live.contains(place.seq));
+        let row = place.map(|place| index.row(*place)).transpose()?.flatten();
+        Ok(row.map(|row| row.received))
+    }
+
+    /// Writes the alerts of a segment that are not gone into a new file; its length.
+    pub(crate) fn rewrite(&mut self, part: &Part) -> io::Result<u64> {
+        let disk = Arc::clone(&self.disk);
+        let index = self.index(part)?;
+        let mut bytes = Vec::new();
+        for place in index.places.iter().filter(|place| part.live.contains(place.seq)) {
+            if let Some(Row { seq, received, data }) = index.row(*place)? {
+                Frame {
+                    number: seq,
+                    value: received,
+                    data: &data,
+                }
+                .put(&mut bytes);
+            }
+        }
+        self.open.retain(|index| index.name != part.name);
+        let file = disk.open(&part.name.new())?;
+        file.truncate(0)?;
+        file.append(&bytes)?;
+        // What it takes the place of was on the disk.
+        file.sync()?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// What is where in a segment. To the last one may have been added since it was looked at.
+    fn index(&mut self, part: &Part) -> io::Result<&Index> {
+        let known = self.open.iter().position(|index| index.name == part.name);
+        let mut index = match known.and_then(|at| self.open.remove(at)) {
+            Some(index) => index,
+            None => {
+                let file = self.disk.open(&part.name.alerts())?;
+                Index {
+                    name: part.name,
+                    file,
+                    places: Vec::new(),
+                    end: 0,
+                }
+            }
+        };
+        index.go_on(part.bytes)?;
+        self.open.truncate(OPEN - 1);
+        self.open.push_front(index);
+        self.open
+            .front()
+            .ok_or_else(|| io::Error::other("nothing is open"))
+    }
+}
+
+impl Index {
+    fn go_on(&mut self, end: u64) -> io::Result<()> {
+        let more = end.saturating_sub(self.end);
+        if more == 0 {
+            return Ok(());
+        }
+        let mut bytes = vec![0; usize::try_from(more).map_err(io::Error::other)?];
+        self.file.read(&mut bytes, self.end)?;
+        for (at, frame) in frames(&bytes) {
+            let at = u32::try_from(self.end + at as u64).map_err(io::Error::other)?;
+            let size = u32::try_from(on_disk(frame.data.len())).map_err(io::Error::other)?;
+            self.places.push(Place {
+                seq: frame.number,
+                at,
+                size,
+            });
+        }
+        self.end = end;
+        Ok(())
+    }
+
+    fn row(&self, place: Place) -> io::Result<Option<Row>> {
+        let mut bytes = vec![0; place.size as usize];
+        self.file.read(&mut bytes, u64::from(place.at))?;
+        let Some((0, Frame { number, value, .. })) = frames(&bytes).next() else {
+            return Ok(None);
+        };
+        Ok(Some(Row {
+            seq: number,
+            received: value,
+            data: bytes.split_off(HEAD),
+        }))
+    }
+}
