@@ -138,6 +138,6 @@ mod tests {
 
     #[test]
     fn zeros_are_nothing() {
-        assert_eq!(numbers(&[0; 4096]), []);
+        assert!(numbers(&[0; 4096]).is_empty());
     }
 }

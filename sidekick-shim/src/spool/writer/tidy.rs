@@ -45,6 +45,7 @@ impl Writer {
     pub(in crate::spool) fn tidy_at_once(&mut self) {
         if self.keeper.ledger.has_finished() {
             self.tidy_up();
+            self.sweep();
         }
     }
 
@@ -53,15 +54,21 @@ impl Writer {
         self.keeper.try_again();
         self.read_again();
         self.save_progress();
-        if let Err(error) = self.keeper.store().sweep(true) {
-            tracing::warn!(%error, "what is delivered cannot be removed from the spool");
-        }
-        self.keeper.ledger.set_counts(self.keeper.store().counts());
+        self.sweep();
         if self.buried > 0
             && let Err(error) = self.send_again()
         {
             tracing::error!(%error, "dead letters cannot be sent again");
         }
+    }
+
+    /// Removes the last segments too, of which nothing is waited for.
+    fn sweep(&self) {
+        let mut store = self.keeper.store();
+        if let Err(error) = store.sweep(true) {
+            tracing::warn!(%error, "what is delivered cannot be removed from the spool");
+        }
+        self.keeper.ledger.set_counts(store.counts());
     }
 
     fn save_progress(&self) {
