@@ -374,9 +374,10 @@ impl Store {
             return Ok(None);
         };
         let (last, is_only) = (*segment.range(first).end(), segments.len() == 1);
+        let is_kept = !is_only || self.replace(number).is_ok();
         let count = self.drop_segment(Name { level: number, first })?;
-        // Only now is there room for it on a full disk; and where there is none, the number is known until the end.
-        if is_only && let Err(error) = self.begin(number) {
+        // On a full disk there is room for it only now; and where there is none, the number is known until the end.
+        if !is_kept && let Err(error) = self.replace(number) {
             tracing::debug!(%error, "which number is next cannot be written down");
         }
         Ok(Some((last, count)))
