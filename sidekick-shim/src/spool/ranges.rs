@@ -72,6 +72,13 @@ impl Ranges {
     }
 
     pub(crate) fn insert(&mut self, number: i64) {
+        // Nearly always it is the next one.
+        if let Some(mut last) = self.0.last_entry()
+            && last.get().checked_add(1) == Some(number)
+        {
+            *last.get_mut() = number;
+            return;
+        }
         self.insert_all(number..=number);
     }
 
@@ -95,6 +102,14 @@ impl Ranges {
 
     /// Whether it was there.
     pub(crate) fn remove(&mut self, number: i64) -> bool {
+        // Very often it is the newest.
+        if let Some(mut last) = self.0.last_entry()
+            && *last.get() == number
+            && *last.key() < number
+        {
+            *last.get_mut() = number - 1;
+            return true;
+        }
         let there = self.contains(number);
         if there {
             self.remove_all(number..=number);

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{Frame, HEAD, frames};
+use super::frame::{Frame, frames};
 use super::segment::Name;
 use super::{DEAD, Store, on_disk};
 use crate::spool::ranges::Ranges;
@@ -149,9 +149,9 @@ impl Store {
         let Some((level, segment)) =
             level.and_then(|level| Some((&mut level.count, level.segments.get_mut(&part.name.first)?)))
         else {
-            return self.disk.remove(&part.name.new());
+            return self.disk.remove(&part.name.anew());
         };
-        self.disk.rename(&part.name.new(), &part.name.alerts())?;
+        self.disk.rename(&part.name.anew(), &part.name.alerts())?;
         level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
         segment.bytes = bytes;
         segment.cleared = part.gone;
@@ -204,11 +204,9 @@ impl Reader {
             broken: Ranges::from_iter(part.live.overlaps(&within)),
             rows: Vec::new(),
         };
-        for place in some {
-            if let Some(row) = index.row(place)? {
-                read.broken.remove(row.seq);
-                read.rows.push(row);
-            }
+        for row in index.rows(&some)? {
+            read.broken.remove(row.seq);
+            read.rows.push(row);
         }
         Ok((read, within))
     }
@@ -273,7 +271,7 @@ impl Reader {
             }
         }
         self.open.retain(|index| index.name != part.name);
-        let file = disk.open(&part.name.new())?;
+        let file = disk.open(&part.name.anew())?;
         file.truncate(0)?;
         file.append(&bytes)?;
         // What it takes the place of was on the disk.
@@ -326,16 +324,41 @@ impl Index {
         Ok(())
     }
 
+    /// The alerts at these places, in their order; without those that cannot be read. What lies together is read together.
+    fn rows(&self, places: &[Place]) -> io::Result<Vec<Row>> {
+        let begin = places.iter().map(|place| place.at).min().unwrap_or_default();
+        let end = places
+            .iter()
+            .map(|place| place.at.saturating_add(place.size))
+            .max();
+        let length = end.unwrap_or_default().saturating_sub(begin);
+        let size: u64 = places.iter().map(|place| u64::from(place.size)).sum();
+        if u64::from(length) > 2 * size {
+            let rows = places.iter().map(|place| self.row(*place));
+            return rows.filter_map(Result::transpose).collect();
+        }
+        let mut bytes = vec![0; length as usize];
+        self.file.read(&mut bytes, u64::from(begin))?;
+        let rows = places.iter().filter_map(|place| {
+            let at = (place.at - begin) as usize;
+            row(bytes.get(at..at + place.size as usize)?)
+        });
+        Ok(rows.collect())
+    }
+
     fn row(&self, place: Place) -> io::Result<Option<Row>> {
         let mut bytes = vec![0; place.size as usize];
         self.file.read(&mut bytes, u64::from(place.at))?;
-        let Some((0, Frame { number, value, .. })) = frames(&bytes).next() else {
-            return Ok(None);
-        };
-        Ok(Some(Row {
-            seq: number,
-            received: value,
-            data: bytes.split_off(HEAD),
-        }))
+        Ok(row(&bytes))
     }
+}
+
+/// The alert that these bytes are.
+fn row(bytes: &[u8]) -> Option<Row> {
+    let (at, Frame { number, value, data }) = frames(bytes).next()?;
+    (at == 0).then(|| Row {
+        seq: number,
+        received: value,
+        data: data.to_vec(),
+    })
 }

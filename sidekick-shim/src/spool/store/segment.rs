@@ -44,7 +44,7 @@ impl Name {
         self.with(GONE)
     }
 
-    pub(super) fn new(self) -> String {
+    pub(super) fn anew(self) -> String {
         self.with(NEW)
     }
 
@@ -185,7 +185,7 @@ mod tests {
         for (file, kind) in [
             (name.alerts(), Kind::Alerts(name)),
             (name.gone(), Kind::Gone(name)),
-            (name.new(), Kind::New(name)),
+            (name.anew(), Kind::New(name)),
             ("4-000000000000012c.alerts2".to_owned(), Kind::Unknown),
             ("4-000000000000012c.alerts1.broken-1".to_owned(), Kind::Other),
             ("9-000000000000012c.alerts1".to_owned(), Kind::Other),
