@@ -77,7 +77,7 @@ impl Keeper {
                     Ok(())
                 }
                 Ok(keys) => {
-                    keys.iter().for_each(|key| self.ledger.nobody_waits(*key));
+                    self.take_back(&keys);
                     Err(Short::Unwritable)
                 }
                 Err(short) => Err(short),
@@ -132,12 +132,19 @@ impl Keeper {
             match store.add(level, received.as_microsecond(), alert.as_bytes()) {
                 Ok(seq) => keys.push(Key { level, seq }),
                 Err(error) => {
-                    keys.iter().for_each(|key| self.ledger.nobody_waits(*key));
+                    self.take_back(&keys);
                     return Err(error);
                 }
             }
         }
         Ok(keys)
+    }
+
+    /// Alerts that were added and are not to be sent: whoever brought them is told that they were not taken.
+    fn take_back(&self, keys: &[Key]) {
+        for key in keys {
+            self.ledger.nobody_waits(*key);
+        }
     }
 
     /// Frees what these alerts need, of those that are no more urgent, the least urgent and of them the oldest first, some
@@ -259,14 +266,28 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Tells the ledger what is there at the start.
 pub(super) fn take_stock(store: &Store, ledger: &Ledger) -> io::Result<()> {
-    let progress = store.progress()?;
+    let mut progress = store.progress()?;
+    for (_, level, done) in &mut progress {
+        // Numbers of alerts that are gone may be given again, if the power went: what is known of them ends here.
+        let there = store.live(*level);
+        *done = done
+            .iter()
+            .flat_map(|seqs| there.overlaps(&seqs).collect::<Vec<_>>())
+            .collect();
+    }
+    if !progress.is_empty() {
+        let ranges = progress
+            .iter()
+            .flat_map(|(sink, level, done)| done.iter().map(|seqs| (sink.as_str(), *level, seqs)));
+        store.save_progress(ranges)?;
+    }
     for level in 0..LEVELS {
         let there = store.live(level);
         for (sink, name) in ledger.sinks().enumerate() {
             let mut seqs = there.clone();
-            for (_, _, done) in progress.iter().filter(|(of, at, _)| of == name && *at == level) {
-                seqs.remove_all(done.clone());
-            }
+            let done = progress.iter().filter(|(of, at, _)| of == name && *at == level);
+            done.flat_map(|(_, _, done)| done.iter())
+                .for_each(|done| seqs.remove_all(done));
             ledger.stored(sink, level, &seqs);
         }
         if ledger.left_over(level, there) {

@@ -256,13 +256,15 @@ impl Ledger {
         }
     }
 
-    /// An alert that is not there after all, though the store has it.
-    pub(crate) fn nobody_waits(&self, key: Key) {
+    /// An alert that is not there after all, though the store has it. Whether someone waited for it.
+    pub(crate) fn nobody_waits(&self, key: Key) -> bool {
         let mut state = self.state();
+        let mut waited = false;
         for waiting in &mut state.waiting {
-            waiting.settle(key);
+            waited |= waiting.settle(key);
         }
         state.finish(key);
+        waited
     }
 
     pub(crate) fn found(&self, sink: usize, backwards: bool, found: Option<Found>) {

@@ -189,7 +189,7 @@ impl Store {
                 let broken = format!("{}.broken-{now}", name.alerts());
                 // An empty one keeps the place in line.
                 disk.rename(&name.alerts(), &broken)?;
-                disk.open(&name.alerts())?;
+                disk.create(&name.alerts())?;
                 segment.bytes = 0;
                 aside = Some(broken);
             }
@@ -262,9 +262,8 @@ impl Store {
         let level = self.level_mut(number)?;
         let first = level.next.max(1);
         let name = Name { level: number, first };
-        let file = disk.open(&name.alerts())?;
         // What could not be written may be there in part.
-        file.truncate(0)?;
+        let file = disk.create(&name.alerts())?;
         let before = level.last.replace(file);
         let unsynced = std::mem::take(&mut level.unsynced);
         level.next = first;
@@ -410,7 +409,7 @@ impl Store {
     /// Whether a file can be written.
     pub(crate) fn try_to_write(&self) -> io::Result<()> {
         const TRIAL: &str = "trial";
-        self.disk.open(TRIAL)?.append(&[0; 4096])?;
+        self.disk.create(TRIAL)?.append(&[0; 4096])?;
         self.disk.remove(TRIAL)
     }
 
@@ -424,18 +423,24 @@ impl Store {
         self.segment_bytes
     }
 
-    /// What each sink is done with although the alert is still there for another: name, level, first and last number.
-    pub(crate) fn progress(&self) -> io::Result<Vec<(String, usize, RangeInclusive<i64>)>> {
+    /// What each sink is done with although the alert is still there for another: the sink's name, a level, and numbers.
+    pub(crate) fn progress(&self) -> io::Result<Vec<(String, usize, Ranges)>> {
         let files = self.disk.list()?;
         let Some((_, length)) = files.into_iter().find(|(name, _)| name == PROGRESS) else {
             return Ok(Vec::new());
         };
         let bytes = all(&*self.disk, PROGRESS, length)?;
-        let progress = frames(&bytes).filter_map(|(_, frame)| {
-            let (level, sink) = frame.data.split_first()?;
-            let sink = String::from_utf8_lossy(sink).into_owned();
-            Some((sink, usize::from(*level), frame.number..=frame.value))
-        });
+        let mut progress = BTreeMap::<_, Ranges>::new();
+        for (_, frame) in frames(&bytes) {
+            if let Some((level, sink)) = frame.data.split_first() {
+                let sink = String::from_utf8_lossy(sink).into_owned();
+                let done = progress.entry((sink, usize::from(*level))).or_default();
+                done.insert_all(frame.number..=frame.value);
+            }
+        }
+        let progress = progress
+            .into_iter()
+            .map(|((sink, level), done)| (sink, level, done));
         Ok(progress.collect())
     }
 
@@ -450,8 +455,7 @@ impl Store {
             let data = &[&[level], sink.as_bytes()].concat();
             Frame { number, value, data }.put(&mut bytes);
         }
-        let file = self.disk.open(NEW_PROGRESS)?;
-        file.truncate(0)?;
+        let file = self.disk.create(NEW_PROGRESS)?;
         file.append(&bytes)?;
         file.sync()?;
         self.disk.rename(NEW_PROGRESS, PROGRESS)

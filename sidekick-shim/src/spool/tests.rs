@@ -140,3 +140,23 @@ async fn on_a_full_disk_what_comes_takes_the_place_of_the_oldest_and_no_more() {
     let segment = (256 << 10) / store::on_disk(alert(&name(0)).as_bytes().len());
     assert!(left.len() as u64 > 2_000 - 3 * segment, "{}", left.len());
 }
+
+#[tokio::test]
+async fn a_file_that_someone_removed_costs_what_was_in_it_and_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(&folder);
+    let metrics = Arc::new(Metrics::new());
+    let spool = spool(&config, &metrics, ());
+    let name = |n: u32| format!("{n:0>600}");
+    for n in 0..1_000 {
+        keep(&spool, &[&name(n)]).await;
+    }
+    std::fs::remove_file(folder.path().join("5-0000000000000001.alerts1")).unwrap();
+    let left = rules(&spool);
+    let lost = 1_000 - left.len();
+    assert!((300..700).contains(&lost), "{lost}");
+    assert_eq!(left.last(), Some(&name(999)));
+    let text = metrics.text(spool.spooled().await);
+    let line = format!("sidekick_shim_dropped_total{{reason=\"spool_broken\"}} {lost}\n");
+    assert!(text.contains(&line), "{text}");
+}

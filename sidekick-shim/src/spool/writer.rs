@@ -16,6 +16,7 @@ use super::dead::{DeadLetter, DeadLetters};
 use super::keeper::{self, Keeper};
 use super::ledger::Short;
 use super::open::Files;
+use super::ranges::Ranges;
 use super::store::{LEVELS, Read, Reader, Row, Want};
 use super::waiting::{Found, Item, Key};
 use crate::metrics::Lost;
@@ -284,20 +285,28 @@ impl Writer {
                 Err(_) => read.broken.insert(row.seq),
             }
         }
-        for seqs in read.broken.iter() {
-            let (first, last) = (seqs.start(), seqs.end());
+        if !read.broken.is_empty() {
+            self.give_up(level, &read.broken);
+        }
+        items
+    }
+
+    /// Alerts that cannot be read are lost; but for those that had to make room meanwhile, and are counted for that.
+    fn give_up(&self, level: usize, broken: &Ranges) {
+        let _store = self.keeper.store();
+        let keys = broken.iter().flatten().map(|seq| Key { level, seq });
+        let lost = keys.filter(|key| self.keeper.ledger.nobody_waits(*key)).count() as u64;
+        if lost > 0 {
+            self.keeper.metrics.lost(Lost::Broken, lost);
+            let (first, last) = (broken.first(), broken.last());
             tracing::error!(
                 level,
                 first,
                 last,
+                lost,
                 "alerts in the spool cannot be read: they are lost"
             );
-            for seq in seqs {
-                self.keeper.metrics.lost(Lost::Broken, 1);
-                self.keeper.ledger.nobody_waits(Key { level, seq });
-            }
         }
-        items
     }
 
     fn item(&self, row: &Row) -> Result<Item, falco_event::ReadError> {

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) trait Disk: Debug + Send + Sync {
     /// All names, with the lengths of the files in bytes.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
-    /// Opens a file, and makes it where it is not there.
+    /// Makes a file with nothing in it, also where there is one.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file that is there.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Takes the place of a file of that name.
@@ -51,10 +53,20 @@ impl Disk for InFolder {
         Ok(files)
     }
 
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(self.0.join(name))?;
+        file.set_len(0)?;
+        Ok(Arc::new(file))
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
-        Ok(Arc::new(options.open(self.0.join(name))?))
+        Ok(Arc::new(options.read(true).append(true).open(self.0.join(name))?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -122,8 +134,15 @@ impl Disk for InMemory {
         Ok(files.collect())
     }
 
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = Arc::<Bytes>::default();
+        self.files().insert(name.to_owned(), Arc::clone(&file));
+        Ok(file)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::clone(self.files().entry(name.to_owned()).or_default()) as _)
+        let file = self.files().get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        Ok(file)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -160,18 +160,24 @@ impl Disk for Faulty {
         Ok(files.collect())
     }
 
-    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        if let Ok(file) = self.open(name) {
+            file.truncate(0)?;
+            return Ok(file);
+        }
         let mut state = self.state();
-        let file = match state.names.get(name) {
-            Some(file) => *file,
-            None => {
-                state.step()?;
-                state.files.push(File::default());
-                let file = state.files.len() - 1;
-                state.name(name, Some(file));
-                file
-            }
-        };
+        state.step()?;
+        state.files.push(File::default());
+        let file = state.files.len() - 1;
+        state.name(name, Some(file));
+        Ok(Arc::new(Opened {
+            disk: self.clone(),
+            file,
+        }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = *self.state().names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(Opened {
             disk: self.clone(),
             file,

@@ -15,8 +15,8 @@ use crate::spool::ranges::Ranges;
 const READ_ALERTS: usize = 32;
 pub(super) const READ_BYTES: u64 = 128 * 1024;
 
-/// How many segments are known by what is where in them: two are read, from either end, and some alerts alone.
-const OPEN: usize = 4;
+/// Of how many segments it is known what is where: two are read, from either end, and some alerts alone.
+const KNOWN: usize = 4;
 
 /// An alert as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,6 @@ pub(crate) struct Part {
 #[derive(Debug)]
 struct Index {
     name: Name,
-    file: Arc<dyn DiskFile>,
     places: Vec<Place>,
     /// Up to here.
     end: u64,
@@ -73,15 +72,15 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Reader {
     disk: Arc<dyn Disk>,
-    /// The one that was read last comes first.
-    open: VecDeque<Index>,
+    /// The one that was read last comes first. Their files are not held open: one that is removed gives its room back.
+    known: VecDeque<Index>,
 }
 
 impl Store {
     pub(crate) fn reader(&self) -> Reader {
         Reader {
             disk: Arc::clone(&self.disk),
-            open: VecDeque::new(),
+            known: VecDeque::new(),
         }
     }
 
@@ -159,6 +158,21 @@ impl Store {
     }
 }
 
+impl Part {
+    /// What there is to say of it where its file cannot be read.
+    fn missing(self, want: Want) -> (Read, RangeInclusive<i64>) {
+        let within = match want.backwards {
+            true => self.live.first().unwrap_or(want.from)..=want.from,
+            false => want.from..=self.live.last().unwrap_or(want.from),
+        };
+        let read = Read {
+            rows: Vec::new(),
+            broken: self.live,
+        };
+        (read, within)
+    }
+}
+
 impl Reader {
     /// Some alerts, and what was looked at: in it nothing else exists. `part` asks the store.
     pub(crate) fn read(
@@ -174,7 +188,10 @@ impl Reader {
             };
             return Ok((Read::default(), nothing));
         };
-        let index = self.index(&part)?;
+        let (file, index) = match self.index(&part) {
+            Err(error) if is_missing(&error) => return Ok(part.missing(want)),
+            index => index?,
+        };
         let mut places: Vec<Place> = index
             .places
             .iter()
@@ -204,7 +221,7 @@ impl Reader {
             broken: Ranges::from_iter(part.live.overlaps(&within)),
             rows: Vec::new(),
         };
-        for row in index.rows(&some)? {
+        for row in rows(&*file, &some)? {
             read.broken.remove(row.seq);
             read.rows.push(row);
         }
@@ -227,9 +244,15 @@ impl Reader {
         let Some(part) = part(want).filter(|part| part.live.contains(seq)) else {
             return Ok(read);
         };
-        let index = self.index(&part)?;
-        let place = index.places.iter().find(|place| place.seq == seq);
-        match place.map(|place| index.row(*place)).transpose()?.flatten() {
+        let row = match self.index(&part) {
+            Err(error) if is_missing(&error) => None,
+            index => {
+                let (file, index) = index?;
+                let place = index.places.iter().find(|place| place.seq == seq);
+                place.map(|place| one(&*file, *place)).transpose()?.flatten()
+            }
+        };
+        match row {
             Some(row) => read.rows.push(row),
             None => read.broken.insert(seq),
         }
@@ -249,19 +272,19 @@ impl Reader {
         }) else {
             return Ok(None);
         };
-        let index = self.index(&part)?;
+        let (file, index) = self.index(&part)?;
         let place = index.places.iter().find(|place| part.live.contains(place.seq));
-        let row = place.map(|place| index.row(*place)).transpose()?.flatten();
+        let row = place.map(|place| one(&*file, *place)).transpose()?.flatten();
         Ok(row.map(|row| row.received))
     }
 
     /// Writes the alerts of a segment that are not gone into a new file; its length.
     pub(crate) fn rewrite(&mut self, part: &Part) -> io::Result<u64> {
         let disk = Arc::clone(&self.disk);
-        let index = self.index(part)?;
+        let (from, index) = self.index(part)?;
         let mut bytes = Vec::new();
         for place in index.places.iter().filter(|place| part.live.contains(place.seq)) {
-            if let Some(Row { seq, received, data }) = index.row(*place)? {
+            if let Some(Row { seq, received, data }) = one(&*from, *place)? {
                 Frame {
                     number: seq,
                     value: received,
@@ -270,47 +293,53 @@ impl Reader {
                 .put(&mut bytes);
             }
         }
-        self.open.retain(|index| index.name != part.name);
-        let file = disk.open(&part.name.anew())?;
-        file.truncate(0)?;
+        self.known.retain(|index| index.name != part.name);
+        let file = disk.create(&part.name.anew())?;
         file.append(&bytes)?;
         // What it takes the place of was on the disk.
         file.sync()?;
         Ok(bytes.len() as u64)
     }
 
-    /// What is where in a segment. To the last one may have been added since it was looked at.
-    fn index(&mut self, part: &Part) -> io::Result<&Index> {
-        let known = self.open.iter().position(|index| index.name == part.name);
-        let mut index = match known.and_then(|at| self.open.remove(at)) {
-            Some(index) => index,
-            None => {
-                let file = self.disk.open(&part.name.alerts())?;
-                Index {
-                    name: part.name,
-                    file,
-                    places: Vec::new(),
-                    end: 0,
-                }
-            }
-        };
-        index.go_on(part.bytes)?;
-        self.open.truncate(OPEN - 1);
-        self.open.push_front(index);
-        self.open
-            .front()
-            .ok_or_else(|| io::Error::other("nothing is open"))
+    /// A segment's file, and what is where in it. To the last one may have been added since it was looked at.
+    fn index(&mut self, part: &Part) -> io::Result<(Arc<dyn DiskFile>, &Index)> {
+        let file = self.disk.open(&part.name.alerts())?;
+        let known = self.known.iter().position(|index| index.name == part.name);
+        let mut index = known
+            .and_then(|at| self.known.remove(at))
+            .unwrap_or_else(|| Index::new(part.name));
+        index.go_on(&*file, part.bytes)?;
+        self.known.truncate(KNOWN - 1);
+        self.known.push_front(index);
+        let index = self.known.front().ok_or(io::ErrorKind::NotFound)?;
+        Ok((file, index))
     }
 }
 
+/// The file is not there, or not all of it.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
 impl Index {
-    fn go_on(&mut self, end: u64) -> io::Result<()> {
+    fn new(name: Name) -> Self {
+        Self {
+            name,
+            places: Vec::new(),
+            end: 0,
+        }
+    }
+
+    fn go_on(&mut self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
         let more = end.saturating_sub(self.end);
         if more == 0 {
             return Ok(());
         }
         let mut bytes = vec![0; usize::try_from(more).map_err(io::Error::other)?];
-        self.file.read(&mut bytes, self.end)?;
+        file.read(&mut bytes, self.end)?;
         for (at, frame) in frames(&bytes) {
             let at = u32::try_from(self.end + at as u64).map_err(io::Error::other)?;
             let size = u32::try_from(on_disk(frame.data.len())).map_err(io::Error::other)?;
@@ -323,34 +352,34 @@ impl Index {
         self.end = end;
         Ok(())
     }
+}
 
-    /// The alerts at these places, in their order; without those that cannot be read. What lies together is read together.
-    fn rows(&self, places: &[Place]) -> io::Result<Vec<Row>> {
-        let begin = places.iter().map(|place| place.at).min().unwrap_or_default();
-        let end = places
-            .iter()
-            .map(|place| place.at.saturating_add(place.size))
-            .max();
-        let length = end.unwrap_or_default().saturating_sub(begin);
-        let size: u64 = places.iter().map(|place| u64::from(place.size)).sum();
-        if u64::from(length) > 2 * size {
-            let rows = places.iter().map(|place| self.row(*place));
-            return rows.filter_map(Result::transpose).collect();
-        }
-        let mut bytes = vec![0; length as usize];
-        self.file.read(&mut bytes, u64::from(begin))?;
-        let rows = places.iter().filter_map(|place| {
-            let at = (place.at - begin) as usize;
-            row(bytes.get(at..at + place.size as usize)?)
-        });
-        Ok(rows.collect())
+/// The alerts at these places, in their order; without those that cannot be read. What lies together is read together.
+fn rows(file: &dyn DiskFile, places: &[Place]) -> io::Result<Vec<Row>> {
+    let begin = places.iter().map(|place| place.at).min().unwrap_or_default();
+    let end = places
+        .iter()
+        .map(|place| place.at.saturating_add(place.size))
+        .max();
+    let length = end.unwrap_or_default().saturating_sub(begin);
+    let size: u64 = places.iter().map(|place| u64::from(place.size)).sum();
+    if u64::from(length) > 2 * size {
+        let rows = places.iter().map(|place| one(file, *place));
+        return rows.filter_map(Result::transpose).collect();
     }
+    let mut bytes = vec![0; length as usize];
+    file.read(&mut bytes, u64::from(begin))?;
+    let rows = places.iter().filter_map(|place| {
+        let at = (place.at - begin) as usize;
+        row(bytes.get(at..at + place.size as usize)?)
+    });
+    Ok(rows.collect())
+}
 
-    fn row(&self, place: Place) -> io::Result<Option<Row>> {
-        let mut bytes = vec![0; place.size as usize];
-        self.file.read(&mut bytes, u64::from(place.at))?;
-        Ok(row(&bytes))
-    }
+fn one(file: &dyn DiskFile, place: Place) -> io::Result<Option<Row>> {
+    let mut bytes = vec![0; place.size as usize];
+    file.read(&mut bytes, u64::from(place.at))?;
+    Ok(row(&bytes))
 }
 
 /// The alert that these bytes are.

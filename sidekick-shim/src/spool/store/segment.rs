@@ -141,13 +141,9 @@ impl Segment {
             }
             .put(&mut bytes);
         }
-        let file = disk.open(&name.gone())?;
-        let length = match self.said.take() {
-            Some(length) => length,
-            None => {
-                file.truncate(0)?;
-                0
-            }
+        let (file, length) = match self.said.take() {
+            Some(length) => (disk.open(&name.gone())?, length),
+            None => (disk.create(&name.gone())?, 0),
         };
         // Where this fails all is said again the next time.
         file.append(&bytes)?;
