@@ -199,7 +199,11 @@ impl Spool {
                 promised,
                 make_room,
             };
-            return self.keeper.keep(&[keep]).pop().unwrap_or(Err(Short::Unwritable));
+            let (mut results, tell) = self.keeper.keep(&[keep]);
+            if tell {
+                self.ask(Command::Tidy);
+            }
+            return results.pop().unwrap_or(Err(Short::Unwritable));
         }
         let (reply, written) = oneshot::channel();
         self.ask(Command::Keep(Keep {
@@ -267,13 +271,13 @@ fn prepare(
 ) -> Result<(Arc<Keeper>, Writer, Replies), String> {
     let Opened {
         files,
-        store,
+        mut store,
         dead,
         broken,
     } = opened;
     metrics.broken(broken);
     let ledger = Ledger::new(spool.bytes as u64, sinks);
-    keeper::take_stock(&store, &ledger).map_err(|error| error.to_string())?;
+    keeper::take_stock(&mut store, &ledger).map_err(|error| error.to_string())?;
     let store = Arc::new(Mutex::new(store));
     let durably = match spool.durability {
         config::Durability::Memory => Durably::Never,

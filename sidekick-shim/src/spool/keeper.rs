@@ -51,7 +51,9 @@ impl Keeper {
     }
 
     /// Keeps what came together; what became of each.
-    pub(crate) fn keep(&self, keeps: &[Keep<'_>]) -> Vec<Result<(), Short>> {
+    ///
+    /// And whether the thread of the spool should be told: something is to be tidied up, or to be tried again.
+    pub(crate) fn keep(&self, keeps: &[Keep<'_>]) -> (Vec<Result<(), Short>>, bool) {
         let received = Timestamp::now();
         // To the end: the senders are told in the order of the numbers.
         let mut store = self.store();
@@ -59,21 +61,22 @@ impl Keeper {
             .iter()
             .map(|keep| self.write(&mut store, *keep, received))
             .collect();
-        let promised = keeps.iter().map(|keep| keep.promised).sum();
-        self.ledger.keep_promise(promised);
         let synced = match &self.durably {
             Durably::AtOnce => self.sync(&mut store),
             Durably::Later(syncer) => {
                 syncer.written();
                 true
             }
-            Durably::Never => true,
+            Durably::Never => {
+                drop(store.take_unsynced());
+                true
+            }
         };
-        let mut results = Vec::new();
+        let (mut results, mut tell) = (Vec::new(), false);
         for (keep, written) in keeps.iter().zip(written) {
             results.push(match written {
                 Ok(keys) if synced => {
-                    self.tell(keep.alerts, &keys, received);
+                    tell |= self.tell(keep.alerts, &keys, received);
                     Ok(())
                 }
                 Ok(keys) => {
@@ -88,10 +91,12 @@ impl Keeper {
             self.can_be_written();
             self.hold_to_shares();
         }
-        results
+        tell |= results.iter().any(Result::is_err);
+        (results, tell)
     }
 
-    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) {
+    /// Tells the senders; whether there is something that none of them wants, the first in a while.
+    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) -> bool {
         // Before the senders see it: the hops of an alert are seen in their order.
         self.metrics.accepted(alerts.len() as u64);
         guarded(|| alerts.iter().for_each(|alert| self.observer.accepted(alert)));
@@ -100,11 +105,19 @@ impl Keeper {
             let alert = alert.clone();
             (*key, Item { alert, received, age })
         });
-        self.ledger.committed(items, None);
+        self.ledger.committed(items, None)
     }
 
     /// The keys of alerts that are written now.
     fn write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
+        let written = self.try_write(store, keep, received);
+        // First: nobody is promised the same room between.
+        self.ledger.set_counts(store.counts());
+        self.ledger.keep_promise(keep.promised);
+        written
+    }
+
+    fn try_write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
         if keep.make_room {
             self.make_room(store, keep.alerts)?;
         }
@@ -163,13 +176,15 @@ impl Keeper {
             return Err(Short::Full);
         }
         // What is finished goes before anything is lost.
-        self.tidy(store);
+        while missing(store) > 0 && self.ledger.has_finished() {
+            self.tidy(store);
+        }
         for level in (most_urgent..LEVELS).rev() {
             while missing(store) > 0 {
                 let evicted = store.evict(level).map_err(|error| self.failed(&error))?;
                 let Some((last, gone)) = evicted else { break };
-                self.ledger.evicted(level, last);
-                self.metrics.lost(Lost::SpoolFull, gone.alerts);
+                let lost = self.ledger.evicted(level, last).min(gone.alerts);
+                self.metrics.lost(Lost::SpoolFull, lost);
             }
         }
         if missing(store) > 0 {
@@ -265,7 +280,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Tells the ledger what is there at the start.
-pub(super) fn take_stock(store: &Store, ledger: &Ledger) -> io::Result<()> {
+pub(super) fn take_stock(store: &mut Store, ledger: &Ledger) -> io::Result<()> {
     let mut progress = store.progress()?;
     for (_, level, done) in &mut progress {
         // Numbers of alerts that are gone may be given again, if the power went: what is known of them ends here.
@@ -279,7 +294,10 @@ pub(super) fn take_stock(store: &Store, ledger: &Ledger) -> io::Result<()> {
         let ranges = progress
             .iter()
             .flat_map(|(sink, level, done)| done.iter().map(|seqs| (sink.as_str(), *level, seqs)));
-        store.save_progress(ranges)?;
+        if let Err(error) = store.save_progress(ranges) {
+            tracing::warn!(%error, "how far each sink is cannot be written down: it is forgotten");
+            store.forget_progress();
+        }
     }
     for level in 0..LEVELS {
         let there = store.live(level);

@@ -53,10 +53,10 @@ impl Ranges {
     }
 
     /// What of these numbers is there.
-    pub(crate) fn overlaps(
-        &self,
+    pub(crate) fn overlaps<'a>(
+        &'a self,
         numbers: &RangeInclusive<i64>,
-    ) -> impl Iterator<Item = RangeInclusive<i64>> {
+    ) -> impl Iterator<Item = RangeInclusive<i64>> + use<'a> {
         let (first, last) = (*numbers.start(), *numbers.end());
         let from = self
             .0

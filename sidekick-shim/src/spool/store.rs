@@ -80,6 +80,8 @@ pub(crate) struct Store {
     /// There are files whose names may not be on the disk.
     names: bool,
     buffer: Vec<u8>,
+    /// What was written down last of how far each sink is.
+    progress: Vec<u8>,
     closed: bool,
 }
 
@@ -103,6 +105,11 @@ pub(crate) struct Unsynced {
 }
 
 impl Unsynced {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.files.iter().try_for_each(|file| file.sync())?;
         self.names.as_ref().map_or(Ok(()), |disk| disk.sync_names())
@@ -122,6 +129,7 @@ impl Store {
             unsynced: Vec::new(),
             names: false,
             buffer: Vec::new(),
+            progress: Vec::new(),
             closed: false,
         };
         let gone = store.find()?;
@@ -179,10 +187,21 @@ impl Store {
         };
         let name = Name { level: number, first };
         let bytes = all(&*disk, &name.alerts(), segment.bytes)?;
-        let last = frames(&bytes).map(|(_, frame)| frame.number).last();
+        let last = frames(&bytes).last();
         let mut aside = None;
         match last {
-            Some(last) => segment.numbers = last.abs_diff(first).saturating_add(1),
+            Some((at, frame)) => {
+                segment.numbers = frame.number.abs_diff(first).saturating_add(1);
+                let torn = bytes.len() - at - frame::size(frame.data.len());
+                if torn > 0 {
+                    let file = name.alerts();
+                    tracing::warn!(
+                        file,
+                        torn,
+                        "the end of a file of the spool was not written whole: it is passed over"
+                    );
+                }
+            }
             None if bytes.is_empty() => {}
             None => {
                 let now = falco_event::Timestamp::now().as_millisecond();
@@ -201,8 +220,9 @@ impl Store {
     fn recall(&mut self, name: Name, length: u64) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         match self.level_mut(name.level)?.segments.get_mut(&name.first) {
-            Some(segment) => segment.recall(name, length, &*disk),
-            None => disk.remove(&name.gone()),
+            Some(segment) if segment.numbers > 0 => segment.recall(name, length, &*disk),
+            // Of others, that had this name or these numbers.
+            _ => disk.remove(&name.gone()),
         }
     }
 
@@ -280,23 +300,21 @@ impl Store {
     pub(crate) fn remove(&mut self, number: usize, gone: &Ranges) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         let level = self.level_mut(number)?;
-        let mut result = Ok(());
+        let mut news = BTreeMap::<i64, Ranges>::new();
         for range in gone.iter() {
-            let first = level
-                .segments
-                .range(..=*range.start())
-                .next_back()
-                .map_or(i64::MIN, |(first, _)| *first);
+            let before = level.segments.range(..=*range.start()).next_back();
+            let first = before.map_or(i64::MIN, |(first, _)| *first);
             for (&first, segment) in level.segments.range_mut(first..=*range.end()) {
                 let new = segment.clear(first, range.clone());
                 level.count.alerts = level.count.alerts.saturating_sub(new.len());
-                if new.is_empty() || segment.alerts() == 0 {
-                    continue;
-                }
-                let before = segment.on_disk();
-                result = result.and(segment.say(Name { level: number, first }, &new, &*disk));
-                level.count.bytes = (level.count.bytes + segment.on_disk()).saturating_sub(before);
+                let all = news.entry(first).or_default();
+                new.iter().for_each(|new| all.insert_all(new));
             }
+        }
+        let mut result = Ok(());
+        for (first, new) in news {
+            let said = level.say(Name { level: number, first }, &new, &*disk);
+            result = result.and(said);
         }
         result
     }
@@ -318,10 +336,31 @@ impl Store {
                 over.pop();
             }
             for first in over {
-                self.drop_segment(Name { level: number, first })?;
+                let name = Name { level: number, first };
+                self.hand_on(name)?;
+                self.drop_segment(name)?;
             }
         }
         Ok(())
+    }
+
+    /// The numbers of a segment that goes become those of the one before it, and are gone there: a start would take them
+    /// for alerts that are to be in it.
+    fn hand_on(&mut self, name: Name) -> io::Result<()> {
+        let disk = Arc::clone(&self.disk);
+        let level = self.level_mut(name.level)?;
+        let numbers = level
+            .segments
+            .get(&name.first)
+            .map_or(0, |segment| segment.numbers);
+        let Some((&first, before)) = level.segments.range_mut(..name.first).next_back() else {
+            return Ok(());
+        };
+        before.numbers += numbers;
+        before.cleared += numbers;
+        let last = *before.range(first).end();
+        let new = before.clear(first, name.first..=last);
+        level.say(Name { first, ..name }, &new, &*disk)
     }
 
     /// Begins a segment that says which number is next when the others are removed.
@@ -341,6 +380,12 @@ impl Store {
 
     fn drop_segment(&mut self, name: Name) -> io::Result<Count> {
         let disk = Arc::clone(&self.disk);
+        for file in [name.alerts(), name.gone()] {
+            match disk.remove(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
         let level = self.level_mut(name.level)?;
         let Some(segment) = level.segments.remove(&name.first) else {
             return Ok(Count::default());
@@ -353,11 +398,7 @@ impl Store {
         if level.segments.is_empty() {
             level.last = None;
         }
-        disk.remove(&name.alerts())?;
-        match disk.remove(&name.gone()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(count),
-        }
+        Ok(count)
     }
 
     /// Removes a level's oldest segment, whoever waits for its alerts; the last number of it, and what it held.
@@ -368,7 +409,7 @@ impl Store {
         let segments = &self.level(number)?.segments;
         let oldest = segments
             .first_key_value()
-            .filter(|(_, segment)| segment.bytes > 0);
+            .filter(|(_, segment)| segment.numbers > 0);
         let Some((&first, segment)) = oldest else {
             return Ok(None);
         };
@@ -424,14 +465,14 @@ impl Store {
     }
 
     /// What each sink is done with although the alert is still there for another: the sink's name, a level, and numbers.
-    pub(crate) fn progress(&self) -> io::Result<Vec<(String, usize, Ranges)>> {
+    pub(crate) fn progress(&mut self) -> io::Result<Vec<(String, usize, Ranges)>> {
         let files = self.disk.list()?;
         let Some((_, length)) = files.into_iter().find(|(name, _)| name == PROGRESS) else {
             return Ok(Vec::new());
         };
-        let bytes = all(&*self.disk, PROGRESS, length)?;
+        self.progress = all(&*self.disk, PROGRESS, length)?;
         let mut progress = BTreeMap::<_, Ranges>::new();
-        for (_, frame) in frames(&bytes) {
+        for (_, frame) in frames(&self.progress) {
             if let Some((level, sink)) = frame.data.split_first() {
                 let sink = String::from_utf8_lossy(sink).into_owned();
                 let done = progress.entry((sink, usize::from(*level))).or_default();
@@ -444,8 +485,16 @@ impl Store {
         Ok(progress.collect())
     }
 
+    /// Forgets how far each sink is.
+    pub(crate) fn forget_progress(&mut self) {
+        self.progress = Vec::new();
+        if let Err(error) = self.disk.remove(PROGRESS) {
+            tracing::warn!(%error, "how far each sink is cannot be removed");
+        }
+    }
+
     pub(crate) fn save_progress<'a>(
-        &self,
+        &mut self,
         progress: impl Iterator<Item = (&'a str, usize, RangeInclusive<i64>)>,
     ) -> io::Result<()> {
         let mut bytes = Vec::new();
@@ -455,10 +504,15 @@ impl Store {
             let data = &[&[level], sink.as_bytes()].concat();
             Frame { number, value, data }.put(&mut bytes);
         }
+        if bytes == self.progress {
+            return Ok(());
+        }
         let file = self.disk.create(NEW_PROGRESS)?;
         file.append(&bytes)?;
         file.sync()?;
-        self.disk.rename(NEW_PROGRESS, PROGRESS)
+        self.disk.rename(NEW_PROGRESS, PROGRESS)?;
+        self.progress = bytes;
+        Ok(())
     }
 }
 
@@ -484,6 +538,24 @@ impl Level {
         self.unsynced = true;
         self.count.add(Count { alerts: 1, bytes });
         Ok(())
+    }
+
+    /// Writes down that these alerts of a segment are gone, unless it goes as a whole.
+    fn say(&mut self, name: Name, new: &Ranges, disk: &dyn Disk) -> io::Result<()> {
+        let Some(segment) = self.segments.get_mut(&name.first) else {
+            return Ok(());
+        };
+        let before = segment.on_disk();
+        let said = match segment.alerts() {
+            0 => {
+                segment.said = None;
+                Ok(())
+            }
+            _ if new.is_empty() => Ok(()),
+            _ => segment.say(name, new, disk),
+        };
+        self.count.bytes = (self.count.bytes + segment.on_disk()).saturating_sub(before);
+        said
     }
 
     fn recount(&mut self) {

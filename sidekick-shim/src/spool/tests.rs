@@ -160,3 +160,43 @@ async fn a_file_that_someone_removed_costs_what_was_in_it_and_holds_nothing_up()
     let line = format!("sidekick_shim_dropped_total{{reason=\"spool_broken\"}} {lost}\n");
     assert!(text.contains(&line), "{text}");
 }
+
+/// Which needs no sink that is done with anything.
+#[tokio::test]
+async fn what_nobody_wants_leaves_the_spool_and_memory_too() {
+    let mut config = config(16 << 20);
+    config.sinks.clear();
+    let metrics = Arc::new(Metrics::new());
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let opened = open(&config.spool).unwrap();
+    let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    let large = "x".repeat(100_000);
+    for _ in 0..400 {
+        keep(&spool, &[&large]).await;
+    }
+    spool.close().await;
+    assert_eq!(spool.ledger().count().alerts, 0);
+    assert!(spool.keeper.store().take_unsynced().is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_that_can_be_written_again_is_found_without_anybody_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(&folder);
+    let metrics = Arc::new(Metrics::new());
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let opened = open(&config.spool).unwrap();
+    let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    let gone = folder.path().with_extension("gone");
+    std::fs::rename(folder.path(), &gone).unwrap();
+    let refused = spool.keep(vec![alert("a")], &Patience::none()).await;
+    assert_eq!(refused, Err(Short::Unwritable));
+    let mut room = std::pin::pin!(spool.ledger().room.notified());
+    room.as_mut().enable();
+    std::fs::rename(&gone, folder.path()).unwrap();
+    if !spool.ledger().is_writable() {
+        room.await;
+    }
+    keep(&spool, &["b"]).await;
+    assert_eq!(rules(&spool), ["b"]);
+}

@@ -200,9 +200,8 @@ impl Writer {
             || ledger.is_limited()
             || !self.unread.is_empty()
             || !self.unread_alerts.is_empty()
-            || ledger.has_several()
-            || self.keeper.store().has_idle();
-        if self.look.is_none() && look {
+            || ledger.has_several();
+        if self.look.is_none() && (look || self.keeper.store().has_idle()) {
             self.look = Some(now + LOOK);
         }
     }
@@ -216,7 +215,7 @@ impl Writer {
                 make_room: keep.make_room,
             })
             .collect();
-        let results = self.keeper.keep(&all);
+        let (results, _) = self.keeper.keep(&all);
         let replies = keeps.into_iter().zip(results);
         let mut replies: Vec<_> = replies
             .map(|(keep, result)| Reply {

@@ -57,6 +57,16 @@ fn length(bytes: &[u8], at: usize) -> Option<usize> {
     Some(size(u32::from_le_bytes(*length) as usize))
 }
 
+/// The number and the value of the frame with this head; none where there cannot be one. Its data may have changed.
+pub(super) fn numbers(head: &[u8; HEAD]) -> Option<(i64, i64)> {
+    let (_, rest) = head.split_first_chunk::<8>()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    Some((
+        i64::from_le_bytes(*number),
+        i64::from_le_bytes(*rest.first_chunk()?),
+    ))
+}
+
 fn whole(bytes: &[u8], at: usize) -> Option<(usize, Frame<'_>)> {
     let all = bytes.get(at..)?.get(..length(bytes, at)?)?;
     let (length, rest) = all.split_first_chunk::<4>()?;

@@ -64,10 +64,10 @@ pub(super) fn alerts(store: &Store) -> Alerts {
             let (read, within) = reader.read(want, || store.part(want)).unwrap();
             assert!(read.broken.is_empty(), "{read:?}");
             all.extend(read.rows.into_iter().map(|row| ((level, row.seq), row.data)));
-            match within.end().checked_add(1) {
-                Some(next) => from = next,
-                None => break,
+            if store.part(want).is_err() {
+                break;
             }
+            from = within.end() + 1;
         }
     }
     all

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{Frame, frames};
+use super::frame::{Frame, HEAD, frames, numbers};
 use super::segment::Name;
 use super::{DEAD, Store, on_disk};
 use crate::spool::ranges::Ranges;
@@ -50,6 +50,7 @@ pub(crate) struct Part {
     name: Name,
     bytes: u64,
     live: Ranges,
+    /// How many of its alerts are gone and still in the file.
     gone: u64,
 }
 
@@ -84,8 +85,14 @@ impl Store {
         }
     }
 
-    /// The nearest segment with something of what is wanted, and that.
-    pub(crate) fn part(&self, want: Want) -> Option<Part> {
+    /// The nearest segment with something of what is wanted, and that; or, if there is none, up to which number there are
+    /// none: more may come at any moment.
+    pub(crate) fn part(&self, want: Want) -> Result<Part, i64> {
+        let level = self.levels.get(want.level).ok_or(i64::MAX)?;
+        self.nearest(want).ok_or(level.next.saturating_sub(1))
+    }
+
+    fn nearest(&self, want: Want) -> Option<Part> {
         let level = self.levels.get(want.level)?;
         let wanted = if want.backwards {
             i64::MIN..=want.from
@@ -102,7 +109,7 @@ impl Store {
                 name,
                 bytes: segment.bytes,
                 live,
-                gone: segment.gone_count,
+                gone: segment.gone_count - segment.cleared,
             })
         };
         if want.backwards {
@@ -138,7 +145,7 @@ impl Store {
             name,
             bytes: segment.bytes,
             live: segment.live(name.first),
-            gone: segment.gone_count,
+            gone: segment.gone_count - segment.cleared,
         })
     }
 
@@ -153,7 +160,7 @@ impl Store {
         self.disk.rename(&part.name.anew(), &part.name.alerts())?;
         level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
         segment.bytes = bytes;
-        segment.cleared = part.gone;
+        segment.cleared += part.gone;
         Ok(())
     }
 }
@@ -178,15 +185,12 @@ impl Reader {
     pub(crate) fn read(
         &mut self,
         want: Want,
-        part: impl FnOnce() -> Option<Part>,
+        part: impl FnOnce() -> Result<Part, i64>,
     ) -> io::Result<(Read, RangeInclusive<i64>)> {
-        let Some(part) = part() else {
-            let nothing = if want.backwards {
-                i64::MIN..=want.from
-            } else {
-                want.from..=i64::MAX
-            };
-            return Ok((Read::default(), nothing));
+        let part = match part() {
+            Ok(part) => part,
+            Err(_) if want.backwards => return Ok((Read::default(), i64::MIN..=want.from)),
+            Err(last) => return Ok((Read::default(), want.from..=last.max(want.from))),
         };
         let (file, index) = match self.index(&part) {
             Err(error) if is_missing(&error) => return Ok(part.missing(want)),
@@ -221,9 +225,15 @@ impl Reader {
             broken: Ranges::from_iter(part.live.overlaps(&within)),
             rows: Vec::new(),
         };
-        for row in rows(&*file, &some)? {
-            read.broken.remove(row.seq);
-            read.rows.push(row);
+        match rows(&*file, &some) {
+            // It was cut off since it was looked at.
+            Err(error) if is_missing(&error) => self.known.retain(|index| index.name != part.name),
+            rows => {
+                read.rows = rows?;
+                for row in &read.rows {
+                    read.broken.remove(row.seq);
+                }
+            }
         }
         Ok((read, within))
     }
@@ -233,7 +243,7 @@ impl Reader {
         &mut self,
         level: usize,
         seq: i64,
-        part: impl FnOnce(Want) -> Option<Part>,
+        part: impl FnOnce(Want) -> Result<Part, i64>,
     ) -> io::Result<Read> {
         let want = Want {
             level,
@@ -241,7 +251,7 @@ impl Reader {
             backwards: false,
         };
         let mut read = Read::default();
-        let Some(part) = part(want).filter(|part| part.live.contains(seq)) else {
+        let Some(part) = part(want).ok().filter(|part| part.live.contains(seq)) else {
             return Ok(read);
         };
         let row = match self.index(&part) {
@@ -249,7 +259,10 @@ impl Reader {
             index => {
                 let (file, index) = index?;
                 let place = index.places.iter().find(|place| place.seq == seq);
-                place.map(|place| one(&*file, *place)).transpose()?.flatten()
+                match place.map(|place| one(&*file, *place)).transpose() {
+                    Err(error) if is_missing(&error) => None,
+                    row => row?.flatten(),
+                }
             }
         };
         match row {
@@ -263,15 +276,23 @@ impl Reader {
     pub(crate) fn oldest(
         &mut self,
         level: usize,
-        part: impl FnOnce(Want) -> Option<Part>,
+        part: impl FnOnce(Want) -> Result<Part, i64>,
     ) -> io::Result<Option<i64>> {
-        let Some(part) = part(Want {
+        let Ok(part) = part(Want {
             level,
             from: i64::MIN,
             backwards: false,
         }) else {
             return Ok(None);
         };
+        // Nearly always it is the first in its file.
+        let mut head = [0; HEAD];
+        self.disk.open(&part.name.alerts())?.read(&mut head, 0)?;
+        if let Some((number, value)) = numbers(&head)
+            && part.live.first() == Some(number)
+        {
+            return Ok(Some(value));
+        }
         let (file, index) = self.index(&part)?;
         let place = index.places.iter().find(|place| part.live.contains(place.seq));
         let row = place.map(|place| one(&*file, *place)).transpose()?.flatten();

@@ -61,6 +61,8 @@ impl Name {
             let first = i64::from_str_radix(first, 16).ok()?;
             Some(Self { level, first })
         });
+        // Only as this program writes it.
+        let name = name.filter(|name| name.with(end) == file);
         match (name, end) {
             (Some(name), ALERTS) => Kind::Alerts(name),
             (Some(name), GONE) => Kind::Gone(name),

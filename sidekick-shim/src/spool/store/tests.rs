@@ -126,7 +126,8 @@ fn it_is_read_from_either_end_some_at_a_time() {
         (Vec::from_iter((21..=30).rev().chain((1..=10).rev())), 1..=30)
     );
     assert_eq!(read(&store, 2, 90, false), (Vec::from_iter(90..=100), 90..=100));
-    assert_eq!(read(&store, 2, 101, false), (vec![], 101..=i64::MAX));
+    assert_eq!(read(&store, 2, 101, false), (vec![], 101..=101));
+    assert_eq!(read(&store, 2, 50, false).1, 50..=81);
     assert_eq!(read(&store, 2, 0, true), (vec![], i64::MIN..=0));
     let large = vec![b'x'; usize::try_from(READ_BYTES).unwrap()];
     filled(&mut store, 1, 3, &large);
@@ -242,14 +243,14 @@ fn little_that_is_gone_is_left_alone() {
 #[test]
 fn progress_is_what_was_saved_last() {
     let folder = tempfile::tempdir().unwrap();
-    let store = self::store(&folder);
+    let mut store = self::store(&folder);
     assert_eq!(store.progress().unwrap(), []);
     store
         .save_progress([("a", 1, 1..=5), ("b", 1, 3..=9)].into_iter())
         .unwrap();
     store.save_progress([("b", 2, 4..=4)].into_iter()).unwrap();
     drop(store);
-    let store = self::store(&folder);
+    let mut store = self::store(&folder);
     let done = Ranges::from_iter([4..=4]);
     assert_eq!(store.progress().unwrap(), [("b".to_owned(), 2, done)]);
 }
@@ -366,4 +367,66 @@ fn it_can_be_seen_whether_it_can_be_written() {
     assert!(files(&folder).is_empty());
     fs::remove_dir(folder.path()).unwrap();
     store.try_to_write().unwrap_err();
+}
+
+#[test]
+fn what_is_delivered_from_the_middle_is_not_missed_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 100, &[b'x'; 1000]);
+    // A whole segment and more, as when the newest go first.
+    remove(&mut store, 4, 10..=90);
+    let left = Vec::from_iter((1..10).chain(91..=100).map(|seq| (4, seq)));
+    for _ in 0..2 {
+        assert_eq!(Vec::from_iter(alerts(&store).into_keys()), left);
+        assert_eq!(store.counts()[4].alerts, 19);
+        drop(store);
+        store = self::store(&folder);
+    }
+    assert_eq!(files(&folder).len(), 5, "{:?}", files(&folder));
+}
+
+#[test]
+fn what_another_file_of_the_name_said_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 10, b"x");
+    remove(&mut store, 4, 1..=5);
+    drop(store);
+    let alerts = files(&folder)[0].clone();
+    fs::write(folder.path().join(alerts), "").unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 10, b"y");
+    drop(store);
+    assert_eq!(self::store(&folder).counts()[4].alerts, 10);
+}
+
+#[test]
+fn what_could_not_be_removed_is_still_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 40, &[b'x'; 1000]);
+    // A folder in the place of the file cannot be removed as one.
+    let path = folder.path().join(&files(&folder)[0]);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let before = store.counts();
+    store.evict(4).unwrap_err();
+    assert_eq!(store.counts(), before);
+}
+
+#[test]
+fn in_memory_what_goes_gives_its_room_back() {
+    let disk = Arc::new(InMemory::default());
+    let mut store = Store::open(Arc::clone(&disk) as _, BOUND).unwrap().0;
+    for n in 0..10_000 {
+        let seq = store.add(4, n, &[b'x'; 1000]).unwrap();
+        drop(store.take_unsynced());
+        remove(&mut store, 4, seq..=seq);
+    }
+    assert!(store.unsynced.is_empty());
+    assert_eq!(
+        disk.list().unwrap().iter().map(|(_, bytes)| bytes).sum::<u64>(),
+        0
+    );
 }

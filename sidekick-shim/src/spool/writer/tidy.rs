@@ -183,9 +183,14 @@ impl Writer {
         let mut store = self.keeper.store();
         let added = store.add(level, letter.received, &letter.data);
         ledger.keep_promise(bytes);
+        let failed = |error: io::Error| Broken::Failed(error.to_string());
+        let seq = added.map_err(failed)?;
         // It leaves the dead letters for good: it has to be on the disk.
-        let synced = added.and_then(|seq| store.take_unsynced().sync().map(|()| seq));
-        let seq = synced.map_err(|error| Broken::Failed(error.to_string()))?;
+        if let Err(error) = store.take_unsynced().sync() {
+            store.distrust();
+            ledger.nobody_waits(Key { level, seq });
+            return Err(failed(error));
+        }
         let sink = ledger.sinks().position(|name| name == letter.sink);
         ledger.committed(
             [(Key { level, seq }, item)].into_iter(),
