@@ -69,7 +69,7 @@
 //! # }
 //! ```
 
-#![cfg_attr(not(test), forbid(unsafe_code))]
+#![forbid(unsafe_code)]
 
 mod accept;
 pub mod command;

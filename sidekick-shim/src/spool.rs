@@ -1,18 +1,19 @@
 //! The spool between the front and the sinks: an alert is accepted when it is in it.
 //!
-//! On the disk are the alerts ([`store`]), each once, whatever the number of sinks, and the dead letters ([`dead`]). One
-//! thread owns them ([`writer`]). What waits for which sink is in memory ([`ledger`], [`waiting`]), nearly all of it as
-//! ranges of numbers. An alert leaves the disk when no sink waits for it any more. That is written down some
-//! milliseconds later: what was delivered right before a crash is sent again, with the same id.
+//! On the disk are the alerts ([`store`]), each once, whatever the number of sinks, and the dead letters ([`dead`]). Alerts
+//! are written by [`keeper`], and all else is done in a thread ([`writer`]). What waits for which sink is in memory
+//! ([`ledger`], [`waiting`]), nearly all of it as ranges of numbers. An alert leaves the disk when no sink waits for it any
+//! more. That is written down some milliseconds later: what was delivered right before a crash is sent again, with the
+//! same id.
 
 mod clock;
 pub(crate) mod dead;
 pub(crate) mod folder;
+mod keeper;
 mod ledger;
 mod open;
 mod patience;
 mod ranges;
-mod reserve;
 mod store;
 mod sync;
 mod waiting;
@@ -29,11 +30,13 @@ use crate::config::{self, Sink, WhenFull};
 use crate::metrics::{Metrics, Spooled};
 use crate::observer::Observer;
 use dead::DeadLetter;
+use keeper::{Durably, Keeper};
 pub(crate) use ledger::{Ledger, Short};
 use open::Files;
 pub(crate) use open::Opened;
 pub(crate) use patience::{DELAY, Patience};
 use store::{Want, on_disk};
+use sync::Syncer;
 pub(crate) use waiting::{Again, Item, Key, Lane, Next};
 use writer::{Command, Keep, Reply, Writer};
 
@@ -41,7 +44,7 @@ use writer::{Command, Keep, Reply, Writer};
 #[derive(Clone)]
 pub(crate) struct Spool {
     writer: To,
-    ledger: Arc<Ledger>,
+    keeper: Arc<Keeper>,
     when_full: WhenFull,
     replies: Arc<Mutex<Option<Replies>>>,
 }
@@ -61,7 +64,7 @@ enum To {
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spool")
-            .field("ledger", &self.ledger)
+            .field("ledger", &self.keeper.ledger)
             .finish_non_exhaustive()
     }
 }
@@ -91,7 +94,7 @@ impl Spool {
         metrics: &Arc<Metrics>,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, String> {
-        let (ledger, writer, replies) = prepare(opened, spool, sinks, metrics, observer)?;
+        let (keeper, writer, replies) = prepare(opened, spool, sinks, metrics, observer)?;
         let (commands, out) = channel();
         std::thread::Builder::new()
             .name("spool".to_owned())
@@ -99,7 +102,7 @@ impl Spool {
             .map_err(|error| error.to_string())?;
         Ok(Self {
             writer: To::Thread(commands),
-            ledger,
+            keeper,
             when_full: spool.when_full,
             replies: Arc::new(Mutex::new(Some(replies))),
         })
@@ -114,10 +117,10 @@ impl Spool {
         observer: &Arc<dyn Observer>,
     ) -> Self {
         let opened = open(spool).unwrap();
-        let (ledger, writer, _) = prepare(opened, spool, sinks, metrics, observer).unwrap();
+        let (keeper, writer, _) = prepare(opened, spool, sinks, metrics, observer).unwrap();
         Self {
             writer: To::Inline(Arc::new(Mutex::new(writer))),
-            ledger,
+            keeper,
             when_full: spool.when_full,
             replies: Arc::default(),
         }
@@ -129,7 +132,7 @@ impl Spool {
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.keeper.ledger
     }
 
     /// Hands the replies of the writer over, as long as there can be any.
@@ -148,7 +151,7 @@ impl Spool {
             // Where it is gone, who asks gets no reply.
             To::Thread(commands) => {
                 if commands.send(command).is_err() {
-                    self.ledger.set_writable(false);
+                    self.ledger().set_writable(false);
                 }
             }
             #[cfg(test)]
@@ -167,13 +170,12 @@ impl Spool {
     /// Keeps alerts, all of them or none. Where there is no room the answer waits for as long as the connection has
     /// patience, and then what was chosen for that happens.
     pub(crate) async fn keep(&self, alerts: Vec<Alert>, patience: &Patience) -> Result<(), Short> {
-        let alerts: Arc<[Alert]> = alerts.into();
         let bytes = alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum();
         let short = loop {
-            let mut room = std::pin::pin!(self.ledger.room.notified());
+            let mut room = std::pin::pin!(self.ledger().room.notified());
             // From here on no notice is missed.
             room.as_mut().enable();
-            let short = match self.ledger.promise(bytes) {
+            let short = match self.ledger().promise(bytes) {
                 Ok(()) => match self.write(&alerts, bytes, false).await {
                     Ok(()) => return Ok(()),
                     Err(short) => short,
@@ -190,10 +192,22 @@ impl Spool {
         }
     }
 
-    async fn write(&self, alerts: &Arc<[Alert]>, promised: u64, make_room: bool) -> Result<(), Short> {
+    async fn write(&self, alerts: &[Alert], promised: u64, make_room: bool) -> Result<(), Short> {
+        if !matches!(self.keeper.durably, Durably::AtOnce) {
+            let keep = keeper::Keep {
+                alerts,
+                promised,
+                make_room,
+            };
+            let (mut results, tell) = self.keeper.keep(&[keep]);
+            if tell {
+                self.ask(Command::Tidy);
+            }
+            return results.pop().unwrap_or(Err(Short::Unwritable));
+        }
         let (reply, written) = oneshot::channel();
         self.ask(Command::Keep(Keep {
-            alerts: Arc::clone(alerts),
+            alerts: alerts.into(),
             promised,
             make_room,
             reply,
@@ -222,18 +236,18 @@ impl Spool {
     pub(crate) async fn spooled(&self) -> Spooled {
         let (reply, oldest) = oneshot::channel();
         self.ask(Command::Oldest(reply));
-        let count = self.ledger.count();
+        let count = self.ledger().count();
         Spooled {
             alerts: count.alerts,
             bytes: count.bytes,
             oldest: oldest.await.unwrap_or_default(),
-            writable: self.ledger.is_writable(),
+            writable: self.ledger().is_writable(),
         }
     }
 
     /// A sink is done with an alert; false if it was given up meanwhile.
     pub(crate) fn settle(&self, sink: usize, key: Key) -> bool {
-        let settled = self.ledger.settle(sink, key);
+        let settled = self.ledger().settle(sink, key);
         if settled.tell {
             self.ask(Command::Tidy);
         }
@@ -254,18 +268,35 @@ fn prepare(
     sinks: &[Sink],
     metrics: &Arc<Metrics>,
     observer: &Arc<dyn Observer>,
-) -> Result<(Arc<Ledger>, Writer, Replies), String> {
+) -> Result<(Arc<Keeper>, Writer, Replies), String> {
+    let Opened {
+        files,
+        mut store,
+        dead,
+        broken,
+    } = opened;
+    metrics.broken(broken);
     let ledger = Ledger::new(spool.bytes as u64, sinks);
-    metrics.broken(opened.broken.len() as u64);
+    keeper::take_stock(&mut store, &ledger).map_err(|error| error.to_string())?;
+    let store = Arc::new(Mutex::new(store));
+    let durably = match spool.durability {
+        config::Durability::Memory => Durably::Never,
+        config::Durability::PowerLoss => Durably::AtOnce,
+        config::Durability::Crash => {
+            let syncer = Syncer::start(Arc::clone(&store), spool.sync);
+            Durably::Later(syncer.map_err(|error| error.to_string())?)
+        }
+    };
+    let keeper = Arc::new(Keeper {
+        store,
+        ledger,
+        metrics: Arc::clone(metrics),
+        observer: Arc::clone(observer),
+        durably,
+    });
     let (replies, out) = unbounded_channel();
-    let writer = Writer::new(
-        opened,
-        Arc::clone(&ledger),
-        Arc::clone(metrics),
-        Arc::clone(observer),
-        replies,
-    );
-    Ok((ledger, writer.map_err(|error| error.to_string())?, out))
+    let writer = Writer::new(Arc::clone(&keeper), files, dead, replies);
+    Ok((keeper, writer, out))
 }
 
 #[cfg(test)]

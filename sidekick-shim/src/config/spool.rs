@@ -27,7 +27,7 @@ pub struct Spool {
     pub folder: PathBuf,
     /// What an answer of 200 promises.
     pub durability: Durability,
-    /// The most that it takes on the disk, in bytes, beside a journal of 4 MiB, a reserve of 8 MiB and the dead letters.
+    /// The most that it takes on the disk, in bytes, beside the dead letters.
     pub bytes: usize,
     /// How long an alert may be written and not yet on the disk, with [`Durability::Crash`].
     pub sync: Duration,

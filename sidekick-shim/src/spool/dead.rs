@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, params};
-
-use super::store::{StoreError, Stored};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 /// How many bytes of dead letters are kept; the oldest go first.
 const BYTES: u64 = 32 * 1024 * 1024;
@@ -16,6 +14,30 @@ const BUSY: Duration = Duration::from_millis(100);
 
 /// How many are read at a time.
 const AT_A_TIME: usize = 64;
+
+/// Why the letters cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The file is none of SQLite's any more: to be set aside.
+    #[error("the file is corrupt: {0}")]
+    Corrupt(String),
+    /// Anything else: the disk, rights.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<rusqlite::Error> for Broken {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            // A table that is not there, a value of the wrong kind: what this program wrote has other ones.
+            None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) => {
+                Self::Corrupt(text)
+            }
+            Some(_) => Self::Failed(text),
+        }
+    }
+}
 
 /// An alert that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +66,7 @@ pub(crate) struct DeadLetters {
 
 impl DeadLetters {
     /// Opens the file, or makes it; none is memory.
-    pub(crate) fn open(path: Option<&Path>) -> Stored<Self> {
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Broken> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -76,7 +98,7 @@ impl DeadLetters {
     }
 
     /// Adds one; how many had to go for it. One that is there already is replaced: it was refused again.
-    pub(crate) fn add(&mut self, letter: &DeadLetter) -> Stored<u64> {
+    pub(crate) fn add(&mut self, letter: &DeadLetter) -> Result<u64, Broken> {
         let DeadLetter {
             sink,
             received,
@@ -106,12 +128,12 @@ impl DeadLetters {
     }
 
     /// Marks all of them to be sent again; how many there are.
-    pub(crate) fn requeue(&self) -> Stored<u64> {
+    pub(crate) fn requeue(&self) -> Result<u64, Broken> {
         Ok(self.file.execute("UPDATE dead SET again = 1", [])? as u64)
     }
 
     /// Some of those that are to be sent again, with their numbers.
-    pub(crate) fn again(&self) -> Stored<Vec<(i64, DeadLetter)>> {
+    pub(crate) fn again(&self) -> Result<Vec<(i64, DeadLetter)>, Broken> {
         let mut statement = self
             .file
             .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE again = 1 ORDER BY number LIMIT ?1")?;
@@ -119,7 +141,7 @@ impl DeadLetters {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Stored<()> {
+    pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
         let gone = self
             .file
             .execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
@@ -130,7 +152,7 @@ impl DeadLetters {
 
     /// Some of those after this number, the oldest first, with their numbers. The file is not held when it returns:
     /// whoever shows them may wait for a person.
-    pub(crate) fn after(&self, number: i64) -> Stored<Vec<(i64, DeadLetter)>> {
+    pub(crate) fn after(&self, number: i64) -> Result<Vec<(i64, DeadLetter)>, Broken> {
         let mut statement = self
             .file
             .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE number > ?1 ORDER BY number LIMIT ?2")?;
@@ -139,11 +161,11 @@ impl DeadLetters {
     }
 
     /// A number that changes when another process changed something.
-    pub(crate) fn version(&self) -> Stored<i64> {
+    pub(crate) fn version(&self) -> Result<i64, Broken> {
         let version = self.file.query_row("PRAGMA data_version", [], |row| row.get(0));
         version
             .optional()?
-            .ok_or_else(|| StoreError::Failed("it has no version".to_owned()))
+            .ok_or_else(|| Broken::Failed("it has no version".to_owned()))
     }
 }
 

@@ -37,14 +37,8 @@ impl Folder {
         }
     }
 
-    /// Where the alerts are.
-    pub(crate) fn alerts(&self) -> PathBuf {
-        self.path.join("alerts.db")
-    }
-
-    /// Where room is held.
-    pub(crate) fn reserve(&self) -> PathBuf {
-        self.path.join("reserve")
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the dead letters are.
@@ -56,11 +50,6 @@ impl Folder {
 /// Where the dead letters of a folder are, whoever holds it.
 pub(crate) fn dead(folder: &Path) -> PathBuf {
     folder.join("dead.db")
-}
-
-/// Where SQLite writes first.
-pub(crate) fn journal(file: &Path) -> PathBuf {
-    with(file, "-wal")
 }
 
 /// Gives a file that is broken a name with the time in it, and its journals too; the new name.

@@ -146,9 +146,11 @@ impl Ledger {
         state.finished.get(level).is_some_and(|seqs| !seqs.is_empty())
     }
 
-    /// Alerts that are on the disk now; to every sink that wants them, or to one.
-    pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) {
+    /// Alerts that are on the disk now; to every sink that wants them, or to one. Whether one is finished
+    /// with that, the first in a while.
+    pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) -> bool {
         let mut state = self.state();
+        let was_finished = state.is_finished();
         for (key, item) in alerts {
             let mut wanted = false;
             for (number, (line, waiting)) in self.sinks.iter().zip(&mut state.waiting).enumerate() {
@@ -162,8 +164,10 @@ impl Ledger {
                 state.finish(key);
             }
         }
+        let tell = !was_finished && state.is_finished();
         drop(state);
         self.wake();
+        tell
     }
 
     pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {
@@ -191,7 +195,7 @@ impl Ledger {
     }
 
     pub(crate) fn has_finished(&self) -> bool {
-        self.state().finished.iter().any(|seqs| !seqs.is_empty())
+        self.state().is_finished()
     }
 
     /// Some of what is finished: to remove much at once would hold up who wants to keep something.
@@ -206,19 +210,17 @@ impl Ledger {
         })
     }
 
-    /// What could not be removed after all.
-    pub(crate) fn put_finished(&self, finished: &[Ranges; LEVELS]) {
+    /// The alerts of a level up to this one had to make room; how many of them someone waited for.
+    pub(crate) fn evicted(&self, level: usize, last: i64) -> u64 {
         let mut state = self.state();
-        for (to, from) in state.finished.iter_mut().zip(finished) {
-            from.iter().for_each(|seqs| to.insert_all(seqs));
-        }
-    }
-
-    /// The alerts of a level up to this one had to make room.
-    pub(crate) fn evicted(&self, level: usize, last: i64) {
-        for waiting in &mut self.state().waiting {
+        let mut waited = Ranges::default();
+        for waiting in &mut state.waiting {
+            let pending = waiting.pending(level).into_iter();
+            let gone = pending.flat_map(|pending| pending.overlaps(&(i64::MIN..=last)));
+            gone.for_each(|seqs| waited.insert_all(seqs));
             waiting.forget(level, last);
         }
+        waited.len()
     }
 
     /// Lets every sink but the first give up what is over its share; how many alerts each.
@@ -264,13 +266,15 @@ impl Ledger {
         }
     }
 
-    /// What cannot be read is waited for by nobody.
-    pub(crate) fn unreadable(&self, key: Key) {
+    /// An alert that is not there after all, though the store has it. Whether someone waited for it.
+    pub(crate) fn nobody_waits(&self, key: Key) -> bool {
         let mut state = self.state();
+        let mut waited = false;
         for waiting in &mut state.waiting {
-            waiting.settle(key);
+            waited |= waiting.settle(key);
         }
         state.finish(key);
+        waited
     }
 
     pub(crate) fn found(&self, sink: usize, backwards: bool, found: Option<Found>) {
@@ -301,21 +305,6 @@ impl Ledger {
         progress
     }
 
-    /// The store is lost: what is left is what is in memory; and how many alerts are not.
-    pub(crate) fn keep_whole(&self) -> (Vec<(Key, Item)>, u64) {
-        let mut state = self.state();
-        let (mut kept, mut lost) = (Vec::new(), 0);
-        for waiting in &mut state.waiting {
-            let (mut whole, less) = waiting.keep_whole();
-            kept.append(&mut whole);
-            lost = less.max(lost);
-        }
-        kept.sort_by_key(|(key, _)| *key);
-        kept.dedup_by_key(|(key, _)| *key);
-        state.finished = Default::default();
-        (kept, lost)
-    }
-
     // The senders' part.
 
     pub(crate) fn next(&self, sink: usize, lane: Lane) -> Next {
@@ -331,7 +320,7 @@ impl Ledger {
             .waiting
             .get_mut(sink)
             .is_some_and(|waiting| waiting.settle(key));
-        let first = state.finished.iter().all(Ranges::is_empty);
+        let first = !state.is_finished();
         let finished = waited && state.finish(key);
         Settled {
             waited,
@@ -405,6 +394,11 @@ pub(crate) struct Settled {
 }
 
 impl State {
+    /// Whether something is.
+    fn is_finished(&self) -> bool {
+        self.finished.iter().any(|seqs| !seqs.is_empty())
+    }
+
     fn used(&self) -> u64 {
         self.counts.iter().map(|count| count.bytes).sum()
     }

@@ -1,21 +1,18 @@
 //! Opens the files of a spool; what is broken is set aside, and begun anew.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::dead::DeadLetters;
-use super::folder::{Folder, journal, set_aside};
-use super::reserve::Reserve;
-use super::store::{Place, Store, StoreError, Stored};
-use super::sync::Syncer;
+use super::dead::{Broken, DeadLetters};
+use super::folder::{Folder, set_aside};
+use super::store::Store;
+use super::store::disk::{Disk, InFolder, InMemory};
 use crate::config::{Durability, Spool};
 
-/// Where the files are, and how they are used.
+/// Where the files are.
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: Option<Folder>,
-    place: Place,
-    syncer: Option<Syncer>,
-    pub(super) reserve: Reserve,
 }
 
 /// A spool whose files are open.
@@ -23,8 +20,8 @@ pub(crate) struct Opened {
     pub(crate) files: Files,
     pub(crate) store: Store,
     pub(crate) dead: DeadLetters,
-    /// What had to be set aside, and where it is now.
-    pub(crate) broken: Vec<PathBuf>,
+    /// How many files had to be set aside.
+    pub(crate) broken: u64,
 }
 
 impl Files {
@@ -35,24 +32,16 @@ impl Files {
             Durability::Memory => None,
             Durability::Crash | Durability::PowerLoss => Some(Folder::hold(&spool.folder)?),
         };
-        let path = folder.as_ref().map(Folder::alerts);
-        let mut syncer = None;
-        if let (Some(path), Durability::Crash) = (&path, spool.durability) {
-            let started = Syncer::start(journal(path), spool.sync);
-            syncer = Some(started.map_err(|error| error.to_string())?);
-        }
-        let files = Self {
-            place: Place {
-                path,
-                durability: spool.durability,
-                bytes: spool.bytes as u64,
-            },
-            reserve: Reserve::new(folder.as_ref().map(Folder::reserve)),
-            folder,
-            syncer,
+        let disk: Arc<dyn Disk> = match &folder {
+            Some(folder) => Arc::new(InFolder(folder.path().to_owned())),
+            None => Arc::new(InMemory::default()),
         };
-        let mut broken = Vec::new();
-        let store = files.store(&mut broken).map_err(|error| error.to_string())?;
+        let (store, aside) = Store::open(disk, spool.bytes as u64).map_err(|error| error.to_string())?;
+        for file in &aside {
+            tracing::error!(file, "a file of the spool is broken: it is set aside");
+        }
+        let files = Self { folder };
+        let mut broken = aside.len() as u64;
         let dead = files.dead(&mut broken).map_err(|error| error.to_string())?;
         Ok(Opened {
             files,
@@ -62,52 +51,31 @@ impl Files {
         })
     }
 
-    /// Opens the alerts.
-    pub(crate) fn store(&self, broken: &mut Vec<PathBuf>) -> Stored<Store> {
-        or_anew(self.place.path.as_deref(), broken, || {
-            let mut store = Store::open(&self.place)?;
-            store.look_through()?;
-            Ok(store)
-        })
-    }
-
     /// Opens the dead letters.
-    pub(crate) fn dead(&self, broken: &mut Vec<PathBuf>) -> Stored<DeadLetters> {
+    fn dead(&self, broken: &mut u64) -> Result<DeadLetters, Broken> {
         let path = self.folder.as_ref().map(Folder::dead);
-        or_anew(path.as_deref(), broken, || DeadLetters::open(path.as_deref()))
+        let open = || DeadLetters::open(path.as_deref());
+        match (open(), &path) {
+            (Err(Broken::Corrupt(why)), Some(path)) => {
+                tracing::error!(file = %path.display(), why, "a file of the spool is broken");
+                let aside = aside(path)?;
+                tracing::error!(file = %aside.display(), "it is set aside, and another is begun");
+                *broken += 1;
+                open()
+            }
+            (opened, _) => opened,
+        }
     }
 
     /// Sets the dead letters aside, and begins others.
-    pub(crate) fn dead_anew(&self) -> Stored<DeadLetters> {
+    pub(crate) fn dead_anew(&self) -> Result<DeadLetters, Broken> {
         if let Some(folder) = &self.folder {
-            set_aside(&folder.dead()).map_err(|error| StoreError::Failed(error.to_string()))?;
+            aside(&folder.dead())?;
         }
-        self.dead(&mut Vec::new())
-    }
-
-    /// Sets the alerts aside.
-    pub(crate) fn set_aside(&self) -> Stored<Option<PathBuf>> {
-        let aside = self.place.path.as_deref().map(set_aside).transpose();
-        aside.map_err(|error| StoreError::Failed(error.to_string()))
-    }
-
-    /// Something is written that is not on the disk.
-    pub(crate) fn written(&self) {
-        if let Some(syncer) = &self.syncer {
-            syncer.written();
-        }
+        self.dead(&mut 0)
     }
 }
 
-fn or_anew<T>(path: Option<&Path>, broken: &mut Vec<PathBuf>, open: impl Fn() -> Stored<T>) -> Stored<T> {
-    match (open(), path) {
-        (Err(StoreError::Corrupt(why)), Some(path)) => {
-            tracing::error!(file = %path.display(), why, "a file of the spool is broken");
-            let aside = set_aside(path).map_err(|error| StoreError::Failed(error.to_string()))?;
-            tracing::error!(file = %aside.display(), "it is set aside, and another is begun");
-            broken.push(aside);
-            open()
-        }
-        (opened, _) => opened,
-    }
+fn aside(path: &Path) -> Result<PathBuf, Broken> {
+    set_aside(path).map_err(|error| Broken::Failed(error.to_string()))
 }

@@ -52,7 +52,33 @@ impl Ranges {
         before.is_some_and(|(_, last)| *last >= number)
     }
 
+    /// What of these numbers is there.
+    pub(crate) fn overlaps<'a>(
+        &'a self,
+        numbers: &RangeInclusive<i64>,
+    ) -> impl Iterator<Item = RangeInclusive<i64>> + use<'a> {
+        let (first, last) = (*numbers.start(), *numbers.end());
+        let from = self
+            .0
+            .range(..=first)
+            .next_back()
+            .map_or(first, |(before, _)| *before);
+        // A range that is empty overlaps nothing, and cannot be asked for.
+        let ranges = (first <= last).then(|| self.0.range(from..=last));
+        let ranges = ranges.into_iter().flatten();
+        ranges
+            .filter(move |(_, end)| **end >= first)
+            .map(move |(&begin, &end)| begin.max(first)..=end.min(last))
+    }
+
     pub(crate) fn insert(&mut self, number: i64) {
+        // Nearly always it is the next one.
+        if let Some(mut last) = self.0.last_entry()
+            && last.get().checked_add(1) == Some(number)
+        {
+            *last.get_mut() = number;
+            return;
+        }
         self.insert_all(number..=number);
     }
 
@@ -76,6 +102,14 @@ impl Ranges {
 
     /// Whether it was there.
     pub(crate) fn remove(&mut self, number: i64) -> bool {
+        // Very often it is the newest.
+        if let Some(mut last) = self.0.last_entry()
+            && *last.get() == number
+            && *last.key() < number
+        {
+            *last.get_mut() = number - 1;
+            return true;
+        }
         let there = self.contains(number);
         if there {
             self.remove_all(number..=number);

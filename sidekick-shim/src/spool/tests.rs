@@ -61,8 +61,7 @@ fn spoil(path: &std::path::Path, from: usize) {
 #[tokio::test]
 async fn whatever_part_of_a_file_is_broken_it_is_set_aside_and_the_start_goes_on() {
     for (file, from) in [
-        ("alerts.db", 0),
-        ("alerts.db", 4096),
+        ("5-0000000000000001.alerts1", 0),
         ("dead.db", 0),
         ("dead.db", 4096),
     ] {
@@ -137,5 +136,67 @@ async fn on_a_full_disk_what_comes_takes_the_place_of_the_oldest_and_no_more() {
     }
     let left = rules(&spool);
     assert_eq!(left.last(), Some(&name(2_009)));
-    assert!(left.len() > 1_980, "{}", left.len());
+    // A segment has 256 KiB.
+    let segment = (256 << 10) / store::on_disk(alert(&name(0)).as_bytes().len());
+    assert!(left.len() as u64 > 2_000 - 3 * segment, "{}", left.len());
+}
+
+#[tokio::test]
+async fn a_file_that_someone_removed_costs_what_was_in_it_and_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(&folder);
+    let metrics = Arc::new(Metrics::new());
+    let spool = spool(&config, &metrics, ());
+    let name = |n: u32| format!("{n:0>600}");
+    for n in 0..1_000 {
+        keep(&spool, &[&name(n)]).await;
+    }
+    std::fs::remove_file(folder.path().join("5-0000000000000001.alerts1")).unwrap();
+    let left = rules(&spool);
+    let lost = 1_000 - left.len();
+    assert!((300..700).contains(&lost), "{lost}");
+    assert_eq!(left.last(), Some(&name(999)));
+    let text = metrics.text(spool.spooled().await);
+    let line = format!("sidekick_shim_dropped_total{{reason=\"spool_broken\"}} {lost}\n");
+    assert!(text.contains(&line), "{text}");
+}
+
+/// Which needs no sink that is done with anything.
+#[tokio::test]
+async fn what_nobody_wants_leaves_the_spool_and_memory_too() {
+    let mut config = config(16 << 20);
+    config.sinks.clear();
+    let metrics = Arc::new(Metrics::new());
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let opened = open(&config.spool).unwrap();
+    let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    let large = "x".repeat(100_000);
+    for _ in 0..400 {
+        keep(&spool, &[&large]).await;
+    }
+    spool.close().await;
+    assert_eq!(spool.ledger().count().alerts, 0);
+    assert!(spool.keeper.store().take_unsynced().is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_that_can_be_written_again_is_found_without_anybody_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_folder(&folder);
+    let metrics = Arc::new(Metrics::new());
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let opened = open(&config.spool).unwrap();
+    let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    let gone = folder.path().with_extension("gone");
+    std::fs::rename(folder.path(), &gone).unwrap();
+    let refused = spool.keep(vec![alert("a")], &Patience::none()).await;
+    assert_eq!(refused, Err(Short::Unwritable));
+    let mut room = std::pin::pin!(spool.ledger().room.notified());
+    room.as_mut().enable();
+    std::fs::rename(&gone, folder.path()).unwrap();
+    if !spool.ledger().is_writable() {
+        room.await;
+    }
+    keep(&spool, &["b"]).await;
+    assert_eq!(rules(&spool), ["b"]);
 }

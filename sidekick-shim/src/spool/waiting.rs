@@ -402,32 +402,6 @@ impl Waiting {
         gone
     }
 
-    /// What is in memory whole: all that is left when the store is lost. The rest is given up; how many that were.
-    pub(crate) fn keep_whole(&mut self) -> (Vec<(Key, Item)>, u64) {
-        let before: u64 = self.levels.iter().map(|level| level.pending.len()).sum();
-        let mut kept = Vec::new();
-        for (number, level) in self.levels.iter_mut().enumerate() {
-            let out = self.out.iter().filter(|(key, _)| key.level == number);
-            let out = out.filter_map(|(key, out)| match out {
-                Out::Whole(item) => Some((key.seq, item.clone())),
-                Out::Stored | Out::Reading => None,
-            });
-            let out: HashMap<i64, Item> = out.collect();
-            let todo = level.fresh.iter().map(|(seq, _)| *seq..=*seq);
-            level.todo = todo.collect();
-            level.pending = level.todo.clone();
-            for seq in out.keys() {
-                level.pending.insert(*seq);
-            }
-            level.read = Default::default();
-            let whole = level.fresh.iter().cloned().chain(out);
-            kept.extend(whole.map(|(seq, item)| (Key { level: number, seq }, item)));
-        }
-        self.out.retain(|_, out| matches!(out, Out::Whole(_)));
-        let lost = before.saturating_sub(kept.len() as u64);
-        (kept, lost)
-    }
-
     fn recount(&mut self) {
         let fresh = || self.levels.iter().flat_map(|level| &level.fresh);
         self.fresh_bytes = fresh().map(|(_, item)| item.alert.as_bytes().len()).sum();

@@ -1,9 +1,8 @@
-//! The thread that owns the store: what is asked for meanwhile it does together, so that many alerts cost one commit.
+//! The spool's thread: reads what is not in memory, removes what is finished, and does all else that takes its time.
 
-mod keep;
-mod recover;
 mod tidy;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -14,20 +13,16 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::dead::{DeadLetter, DeadLetters};
-use super::ledger::{Ledger, Short};
-use super::open::{Files, Opened};
+use super::keeper::{self, Keeper};
+use super::ledger::Short;
+use super::open::Files;
 use super::ranges::Ranges;
-use super::store::{LEVELS, Row, Store, StoreError, Stored, Want};
+use super::store::{LEVELS, Read, Reader, Row, Want};
 use super::waiting::{Found, Item, Key};
-use crate::metrics::{Lost, Metrics};
-use crate::observer::Observer;
+use crate::metrics::Lost;
 
 /// How many things are done together at most.
 const TOGETHER: usize = 256;
-
-/// How long it waits for more when several asked at a time the last time: alerts that come together cost one commit, and
-/// one that comes alone does not wait.
-const GATHER: Duration = Duration::from_micros(100);
 
 /// How long what is finished may stay on the disk: after a crash it is sent again.
 const TIDY: Duration = Duration::from_millis(50);
@@ -61,10 +56,9 @@ pub(crate) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// Alerts to be kept, all of them or none.
+/// Alerts to be kept, by those who do not do it themselves.
 pub(crate) struct Keep {
     pub(crate) alerts: Arc<[Alert]>,
-    /// The room that they were promised; none if others make room.
     pub(crate) promised: u64,
     pub(crate) make_room: bool,
     pub(crate) reply: oneshot::Sender<Result<(), Short>>,
@@ -85,17 +79,14 @@ impl Reply {
 
 /// The writer; see the module.
 pub(crate) struct Writer {
+    keeper: Arc<Keeper>,
+    reader: Reader,
     files: Files,
-    /// None while it is broken and no other could be begun.
-    store: Option<Store>,
     dead: DeadLetters,
     /// How many dead letters there are.
     buried: u64,
     /// What they were like when they were last looked at.
     seen: Option<i64>,
-    ledger: Arc<Ledger>,
-    metrics: Arc<Metrics>,
-    observer: Arc<dyn Observer>,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
     clock: Clock,
@@ -105,48 +96,37 @@ pub(crate) struct Writer {
     unread: Vec<(usize, bool)>,
     /// And of a sink's single alerts.
     unread_alerts: Vec<(usize, Key)>,
-    /// Several alerts came at a time the last time.
-    busy: bool,
 }
 
 impl Writer {
     pub(crate) fn new(
-        opened: Opened,
-        ledger: Arc<Ledger>,
-        metrics: Arc<Metrics>,
-        observer: Arc<dyn Observer>,
+        keeper: Arc<Keeper>,
+        files: Files,
+        dead: DeadLetters,
         replies: UnboundedSender<Vec<Reply>>,
-    ) -> Stored<Self> {
-        let Opened {
-            files, store, dead, ..
-        } = opened;
-        take_stock(&store, &ledger)?;
+    ) -> Self {
+        let reader = keeper.store().reader();
         let mut writer = Self {
+            keeper,
+            reader,
             files,
-            store: Some(store),
             buried: dead.count(),
             dead,
             seen: None,
-            ledger,
-            metrics,
-            observer,
             replies,
             clock: Clock::start(),
             tidy: None,
             look: None,
             unread: Vec::new(),
             unread_alerts: Vec::new(),
-            busy: false,
         };
-        writer.metrics.dead_letters(writer.buried);
+        writer.keeper.metrics.dead_letters(writer.buried);
         writer.plan(Instant::now());
-        Ok(writer)
+        writer
     }
 
     /// Does what is asked until nobody can ask any more.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        // Where there is no room for it the spool goes on without.
-        self.files.reserve.hold();
         loop {
             let due = self.tidy.into_iter().chain(self.look).min();
             let first = match due {
@@ -157,9 +137,6 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return self.close(),
                 first => first.ok(),
             };
-            if self.busy {
-                std::thread::sleep(GATHER);
-            }
             let together = first.into_iter().chain(commands.try_iter()).take(TOGETHER);
             if let Some(reply) = self.carry_out(together.collect()) {
                 self.close();
@@ -183,7 +160,6 @@ impl Writer {
                 | Command::Close(_)) => others.push(other),
             }
         }
-        self.busy = keeps.len() > 1;
         if !keeps.is_empty() {
             self.keep(keeps);
         }
@@ -215,85 +191,121 @@ impl Writer {
 
     /// When to tidy up and look around next. Where there is nothing to be seen the thread sleeps.
     fn plan(&mut self, now: Instant) {
-        if self.tidy.is_none() && self.ledger.has_finished() {
+        let ledger = &self.keeper.ledger;
+        if self.tidy.is_none() && ledger.has_finished() {
             self.tidy = Some(now + TIDY);
         }
         let look = self.buried > 0
-            || !self.ledger.is_writable()
-            || self.ledger.is_limited()
+            || !ledger.is_writable()
+            || ledger.is_limited()
             || !self.unread.is_empty()
             || !self.unread_alerts.is_empty()
-            || self.ledger.has_several();
-        if self.look.is_none() && look {
+            || ledger.has_several();
+        if self.look.is_none() && (look || self.keeper.store().has_idle()) {
             self.look = Some(now + LOOK);
         }
     }
 
-    fn store(&mut self) -> Stored<&mut Store> {
-        let none = || StoreError::Failed("there is none".to_owned());
-        self.store.as_mut().ok_or_else(none)
+    fn keep(&self, keeps: Vec<Keep>) {
+        let all: Vec<_> = keeps
+            .iter()
+            .map(|keep| keeper::Keep {
+                alerts: &keep.alerts,
+                promised: keep.promised,
+                make_room: keep.make_room,
+            })
+            .collect();
+        let (results, _) = self.keeper.keep(&all);
+        let replies = keeps.into_iter().zip(results);
+        let mut replies: Vec<_> = replies
+            .map(|(keep, result)| Reply {
+                to: keep.reply,
+                result,
+            })
+            .collect();
+        if replies.len() > 1 {
+            match self.replies.send(replies) {
+                Ok(()) => return,
+                Err(unsent) => replies = unsent.0,
+            }
+        }
+        replies.into_iter().for_each(Reply::give);
     }
 
     fn read(&mut self, sink: usize, want: Want) {
-        let rows = self.store().and_then(|store| store.read(want));
-        let (rows, within) = match rows {
+        let keeper = Arc::clone(&self.keeper);
+        let (read, within) = match self.reader.read(want, || keeper.store().part(want)) {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
-                self.unread.push((sink, want.backwards));
-                if let StoreError::Corrupt(why) = &error {
-                    self.recover(why);
-                    self.read_again();
-                }
-                return;
+                return self.unread.push((sink, want.backwards));
             }
         };
         let level = want.level;
-        let items = rows
-            .iter()
-            .filter_map(|row| Some((row.seq, self.readable(level, row)?)));
-        let items = items.collect();
-        self.ledger
+        let items = self.readable(level, read);
+        self.keeper
+            .ledger
             .found(sink, want.backwards, Some(Found { want, items, within }));
     }
 
     /// Lets what failed be tried again.
     fn read_again(&mut self) {
         for (sink, backwards) in std::mem::take(&mut self.unread) {
-            self.ledger.found(sink, backwards, None);
+            self.keeper.ledger.found(sink, backwards, None);
         }
         for (sink, key) in std::mem::take(&mut self.unread_alerts) {
-            self.ledger.unread(sink, key);
+            self.keeper.ledger.unread(sink, key);
         }
     }
 
     fn again(&mut self, sink: usize, key: Key) {
-        let row = self.store().and_then(|store| store.get(key.level, key.seq));
-        match row {
-            Ok(row) => {
-                let item = row.and_then(|row| self.readable(key.level, &row));
-                self.ledger.returned(sink, key, item);
+        let keeper = Arc::clone(&self.keeper);
+        match self
+            .reader
+            .get(key.level, key.seq, |want| keeper.store().part(want))
+        {
+            Ok(read) => {
+                let item = self.readable(key.level, read).into_iter().next();
+                self.keeper.ledger.returned(sink, key, item.map(|(_, item)| item));
             }
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
                 self.unread_alerts.push((sink, key));
-                if let StoreError::Corrupt(why) = &error {
-                    self.recover(why);
-                }
             }
         }
     }
 
-    /// An alert of the store. One that is none is lost: only what could be read was written, so someone else has written
-    /// here.
-    fn readable(&self, level: usize, row: &Row) -> Option<Item> {
-        let read = self.item(row);
-        if let Err(error) = &read {
-            tracing::error!(%error, "an alert in the spool cannot be read: it is lost");
-            self.metrics.lost(Lost::Broken, 1);
-            self.ledger.unreadable(Key { level, seq: row.seq });
+    /// Alerts of the store. What is none any more is lost.
+    fn readable(&self, level: usize, mut read: Read) -> Vec<(i64, Item)> {
+        let mut items = Vec::new();
+        for row in read.rows {
+            match self.item(&row) {
+                Ok(item) => items.push((row.seq, item)),
+                Err(_) => read.broken.insert(row.seq),
+            }
         }
-        read.ok()
+        if !read.broken.is_empty() {
+            self.give_up(level, &read.broken);
+        }
+        items
+    }
+
+    /// Alerts that cannot be read are lost; but for those that had to make room meanwhile, and are counted for that.
+    fn give_up(&self, level: usize, broken: &Ranges) {
+        let _store = self.keeper.store();
+        let keys = broken.iter().flatten().map(|seq| Key { level, seq });
+        let lost = keys.filter(|key| self.keeper.ledger.nobody_waits(*key)).count() as u64;
+        if lost > 0 {
+            self.keeper.metrics.lost(Lost::Broken, lost);
+            let (first, last) = (broken.first(), broken.last());
+            tracing::error!(
+                level,
+                first,
+                last,
+                lost,
+                "alerts in the spool cannot be read: they are lost"
+            );
+        }
     }
 
     fn item(&self, row: &Row) -> Result<Item, falco_event::ReadError> {
@@ -305,58 +317,15 @@ impl Writer {
         })
     }
 
-    fn oldest(&mut self) -> Stored<Duration> {
-        let clock = self.clock;
-        let store = self.store()?;
+    fn oldest(&mut self) -> io::Result<Duration> {
+        let keeper = Arc::clone(&self.keeper);
         let mut oldest = Duration::ZERO;
         for level in 0..LEVELS {
-            if let Some((_, received)) = store.oldest(level)? {
+            if let Some(received) = self.reader.oldest(level, |want| keeper.store().part(want))? {
                 let received = Timestamp::from_microsecond(received).unwrap_or_default();
-                oldest = oldest.max(clock.age(received));
+                oldest = oldest.max(self.clock.age(received));
             }
         }
         Ok(oldest)
     }
-
-    pub(crate) fn close(&mut self) {
-        self.tidy_up();
-        self.store = None;
-    }
-}
-
-/// Tells the ledger what is there at the start.
-fn take_stock(store: &Store, ledger: &Ledger) -> Stored<()> {
-    let progress = store.progress()?;
-    for level in 0..LEVELS {
-        let ends = store.oldest(level)?.zip(store.newest(level)?);
-        let Some(((first, _), last)) = ends else { continue };
-        for (sink, name) in ledger.sinks().enumerate() {
-            let mut seqs = Ranges::from_iter([first..=last]);
-            for (_, _, done) in progress.iter().filter(|(of, at, _)| of == name && *at == level) {
-                seqs.remove_all(done.clone());
-            }
-            ledger.stored(sink, level, &seqs);
-        }
-        if ledger.left_over(level, Ranges::from_iter([first..=last])) {
-            tracing::warn!(
-                level,
-                "no sink that is configured waits for some alerts of the spool: they are removed"
-            );
-        }
-    }
-    ledger.set_counts(store.counts());
-    Ok(())
-}
-
-fn level(alert: &Alert) -> usize {
-    usize::from(alert.priority().severity())
-}
-
-fn remove(store: &mut Store, finished: &[Ranges; LEVELS]) -> Stored<()> {
-    for (level, seqs) in finished.iter().enumerate() {
-        for seqs in seqs.iter() {
-            store.remove(level, seqs)?;
-        }
-    }
-    Ok(())
 }

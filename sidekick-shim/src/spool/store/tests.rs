@@ -2,333 +2,431 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use super::connect::SMALL;
+use super::disk::{InFolder, InMemory};
+use super::power::alerts;
+use super::reader::READ_BYTES;
 use super::*;
 
-const BOUND: u64 = 16 * 1024 * 1024;
+/// Segments of 16 KiB.
+const BOUND: u64 = 1024 * 1024;
 
-fn place(folder: &TempDir, durability: Durability, bytes: u64) -> Place {
-    Place {
-        path: (durability != Durability::Memory).then(|| folder.path().join("alerts.db")),
-        durability,
-        bytes,
-    }
-}
-
-fn crash(folder: &TempDir) -> Place {
-    place(folder, Durability::Crash, BOUND)
+fn store(folder: &TempDir) -> Store {
+    let disk = Arc::new(InFolder(folder.path().to_owned()));
+    let (store, broken) = Store::open(disk, BOUND).unwrap();
+    assert!(broken.is_empty(), "{broken:?}");
+    store
 }
 
 fn filled(store: &mut Store, level: usize, alerts: usize, data: &[u8]) {
-    let written = store.write(|store| {
-        for _ in 0..alerts {
-            store.insert(level, 17, data)?;
-        }
-        Ok(())
-    });
-    written.unwrap();
+    for _ in 0..alerts {
+        store.add(level, 17, data).unwrap();
+    }
 }
 
-fn seqs(store: &Store, level: usize, from: i64, backwards: bool) -> Vec<i64> {
-    let (rows, _) = store
-        .read(Want {
-            level,
-            from,
-            backwards,
-        })
-        .unwrap();
-    rows.iter().map(|row| row.seq).collect()
+fn read(store: &Store, level: usize, from: i64, backwards: bool) -> (Vec<i64>, RangeInclusive<i64>) {
+    let want = Want {
+        level,
+        from,
+        backwards,
+    };
+    let (read, within) = store.reader().read(want, || store.part(want)).unwrap();
+    assert!(read.broken.is_empty());
+    (read.rows.iter().map(|row| row.seq).collect(), within)
+}
+
+fn remove(store: &mut Store, level: usize, seqs: RangeInclusive<i64>) {
+    store.remove(level, &Ranges::from_iter([seqs])).unwrap();
+    store.sweep(true).unwrap();
+}
+
+/// The names of the files, without those that are empty.
+fn files(folder: &TempDir) -> Vec<String> {
+    let files = InFolder(folder.path().to_owned()).list().unwrap();
+    let mut names: Vec<_> = files
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > 0)
+        .map(|(name, _)| name)
+        .collect();
+    names.sort();
+    names
+}
+
+fn bytes(folder: &TempDir) -> u64 {
+    let files = InFolder(folder.path().to_owned()).list().unwrap();
+    files.iter().map(|(_, bytes)| bytes).sum()
 }
 
 #[test]
 fn what_is_written_is_there_the_next_time() {
-    for durability in [Durability::Crash, Durability::PowerLoss] {
-        let folder = tempfile::tempdir().unwrap();
-        let place = place(&folder, durability, BOUND);
-        let mut store = Store::open(&place).unwrap();
-        assert_eq!(store.write(|store| store.insert(3, 42, b"a")).unwrap(), 1);
-        assert_eq!(store.write(|store| store.insert(3, 43, b"b")).unwrap(), 2);
-        assert_eq!(store.write(|store| store.insert(0, 44, b"c")).unwrap(), 1);
-        let counts = store.counts();
-        drop(store);
-        let store = Store::open(&place).unwrap();
-        assert_eq!(store.counts(), counts);
-        assert_eq!(
-            (store.oldest(3).unwrap(), store.newest(3).unwrap()),
-            (Some((1, 42)), Some(2))
-        );
-        let row = Row {
-            seq: 1,
-            received: 44,
-            data: b"c".to_vec(),
-        };
-        let want = Want {
-            level: 0,
-            from: 0,
-            backwards: false,
-        };
-        assert_eq!(store.read(want).unwrap(), (vec![row], 0..=i64::MAX));
-    }
-}
-
-#[test]
-fn all_of_a_transaction_is_there_or_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    filled(&mut store, 5, 2, b"x");
-    let before = store.counts();
-    let failed: Stored<()> = store.write(|store| {
-        store.insert(5, 1, b"y")?;
-        store.remove(5, 1..=2)?;
-        Err(StoreError::Failed("a test wants it".to_owned()))
-    });
-    assert!(failed.is_err());
-    assert_eq!(store.counts(), before);
-    assert_eq!(seqs(&store, 5, 0, false), [1, 2]);
-    assert_eq!(store.write(|store| store.insert(5, 1, b"z")).unwrap(), 3);
-}
-
-#[test]
-fn no_key_is_given_twice_even_if_all_are_gone() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    filled(&mut store, 5, 10, b"x");
-    let gone = store.write(|store| {
-        let gone = store.remove(5, 1..=10)?;
-        store.save_counts()?;
-        Ok(gone)
-    });
-    assert_eq!(gone.unwrap().alerts, 10);
-    assert_eq!(store.counts(), <[Count; LEVELS]>::default());
+    let mut store = self::store(&folder);
+    assert_eq!(store.add(3, 42, b"a").unwrap(), 1);
+    assert_eq!(store.add(3, 43, b"b").unwrap(), 2);
+    assert_eq!(store.add(0, 44, b"c").unwrap(), 1);
+    let counts = store.counts();
+    assert_eq!(
+        counts[3],
+        Count {
+            alerts: 2,
+            bytes: 2 * on_disk(1)
+        }
+    );
     drop(store);
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    assert_eq!(store.write(|store| store.insert(5, 1, b"y")).unwrap(), 11);
+    let store = self::store(&folder);
+    assert_eq!(store.counts(), counts);
+    let want = Want {
+        level: 3,
+        from: 0,
+        backwards: false,
+    };
+    let (read, within) = store.reader().read(want, || store.part(want)).unwrap();
+    let row = |seq, received, data: &[u8]| Row {
+        seq,
+        received,
+        data: data.to_vec(),
+    };
+    assert_eq!(
+        (read.rows, within),
+        (vec![row(1, 42, b"a"), row(2, 43, b"b")], 0..=2)
+    );
+    assert_eq!(
+        store.reader().oldest(0, |want| store.part(want)).unwrap(),
+        Some(44)
+    );
+    assert_eq!(store.reader().oldest(1, |want| store.part(want)).unwrap(), None);
+}
+
+#[test]
+fn no_number_is_given_twice_even_if_all_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (adds, next) in [(10, 11), (0, 12), (300, 313)] {
+        let mut store = self::store(&folder);
+        filled(&mut store, 5, adds, &[b'x'; 500]);
+        remove(&mut store, 5, 1..=i64::MAX);
+        assert_eq!(store.counts(), <[Count; LEVELS]>::default());
+        assert_eq!(bytes(&folder), 0, "{:?}", files(&folder));
+        drop(store);
+        let mut store = self::store(&folder);
+        assert_eq!(store.add(5, 1, b"y").unwrap(), next);
+    }
 }
 
 #[test]
 fn it_is_read_from_either_end_some_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
+    let mut store = self::store(&folder);
     filled(&mut store, 2, 100, b"x");
-    store.write(|store| store.remove(2, 11..=20)).unwrap();
-    assert_eq!(seqs(&store, 2, 5, false), Vec::from_iter((5..=10).chain(21..=46)));
+    remove(&mut store, 2, 11..=20);
     assert_eq!(
-        seqs(&store, 2, 30, true),
-        Vec::from_iter((21..=30).rev().chain((1..=10).rev()))
+        read(&store, 2, 5, false),
+        (Vec::from_iter((5..=10).chain(21..=46)), 5..=46)
     );
-    let within = |from, backwards| {
-        let want = Want {
-            level: 2,
-            from,
-            backwards,
-        };
-        store.read(want).unwrap().1
-    };
-    assert_eq!(within(5, false), 5..=46);
-    assert_eq!(within(90, false), 90..=i64::MAX);
-    assert_eq!(within(30, true), i64::MIN..=30);
-    filled(&mut store, 1, 3, &vec![b'x'; READ_BYTES]);
-    assert_eq!(seqs(&store, 1, 0, false), [1], "a large one is read alone");
+    assert_eq!(
+        read(&store, 2, 30, true),
+        (Vec::from_iter((21..=30).rev().chain((1..=10).rev())), 1..=30)
+    );
+    assert_eq!(read(&store, 2, 90, false), (Vec::from_iter(90..=100), 90..=100));
+    assert_eq!(read(&store, 2, 101, false), (vec![], 101..=101));
+    assert_eq!(read(&store, 2, 50, false).1, 50..=81);
+    assert_eq!(read(&store, 2, 0, true), (vec![], i64::MIN..=0));
+    let large = vec![b'x'; usize::try_from(READ_BYTES).unwrap()];
+    filled(&mut store, 1, 3, &large);
+    assert_eq!(
+        read(&store, 1, 0, false),
+        (vec![1], 0..=1),
+        "a large one is read alone"
+    );
 }
 
 #[test]
-fn the_oldest_go_first_and_no_more_than_needed() {
+fn a_reader_sees_what_is_added_later() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    let data = vec![b'x'; 1000];
-    filled(&mut store, 7, 10, &data);
-    let row = on_disk(1000);
-    let gone = store
-        .write(|store| store.remove_oldest(7, 2 * row + 1))
-        .unwrap()
-        .unwrap();
+    let mut store = self::store(&folder);
+    let mut reader = store.reader();
+    let mut from = 1;
+    for _ in 0..200 {
+        filled(&mut store, 2, 3, &[b'x'; 300]);
+        let want = Want {
+            level: 2,
+            from,
+            backwards: false,
+        };
+        let (read, within) = reader.read(want, || store.part(want)).unwrap();
+        let seqs: Vec<_> = read.rows.iter().map(|row| row.seq).collect();
+        assert_eq!(seqs, Vec::from_iter(within.clone()));
+        from = within.end() + 1;
+        // Of those before it nothing is there any more.
+        remove(&mut store, 2, 1..=*within.start());
+    }
+}
+
+#[test]
+fn the_oldest_segment_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 7, 100, &[b'x'; 1000]);
+    let (last, gone) = store.evict(7).unwrap().unwrap();
     assert_eq!(
-        gone,
+        (last, gone),
         (
-            3,
+            16,
             Count {
-                alerts: 3,
-                bytes: 3 * row
+                alerts: 16,
+                bytes: 16 * on_disk(1000)
             }
         )
     );
-    let gone = store
-        .write(|store| store.remove_oldest(7, u64::MAX))
-        .unwrap()
-        .unwrap();
-    assert_eq!(gone.1.alerts, 7);
-    assert_eq!(store.write(|store| store.remove_oldest(7, 1)).unwrap(), None);
+    while store.evict(7).unwrap().is_some() {}
+    assert_eq!(store.counts()[7], Count::default());
+    assert_eq!(store.add(7, 1, b"y").unwrap(), 101);
+}
+
+#[test]
+fn what_is_gone_is_gone_the_next_time_and_gives_its_room_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 1000, &[b'x'; 500]);
+    // Every tenth stays.
+    for first in (1..1000).step_by(10) {
+        remove(&mut store, 4, first..=first + 8);
+    }
+    let left = Vec::from_iter((1..=100).map(|n| (4, 10 * n)));
+    let keys = |store: &Store| Vec::from_iter(alerts(store).into_keys());
+    assert_eq!(keys(&store), left);
+    assert_eq!(store.bytes(), bytes(&folder));
+    let mut reader = store.reader();
+    while let Some(part) = store.wasteful(true) {
+        let written = reader.rewrite(&part).unwrap();
+        store.put_in_place(&part, written).unwrap();
+    }
+    assert_eq!(keys(&store), left);
+    assert_eq!(store.bytes(), bytes(&folder));
+    assert!(
+        store.bytes() < 100 * on_disk(500) + 4 * 16 * 1024,
+        "{}",
+        store.bytes()
+    );
+    let count = store.counts()[4].alerts;
+    drop(store);
+    let mut store = self::store(&folder);
+    assert_eq!((keys(&store), store.counts()[4].alerts), (left, count));
+    // Once more some, after a start.
+    remove(&mut store, 4, 1..=500);
+    drop(store);
+    assert_eq!(alerts(&self::store(&folder)).len(), 50);
+}
+
+#[test]
+fn what_is_removed_while_it_is_written_anew_stays_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 100, &[b'x'; 500]);
+    remove(&mut store, 4, 2..=25);
+    let part = store.wasteful(true).unwrap();
+    let written = store.reader().rewrite(&part).unwrap();
+    store.evict(4).unwrap();
+    store.put_in_place(&part, written).unwrap();
+    assert_eq!(store.bytes(), bytes(&folder));
+    assert_eq!(store.live(4).first(), Some(32));
+}
+
+#[test]
+fn little_that_is_gone_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 1000, &[b'x'; 500]);
+    remove(&mut store, 4, 1..=310);
+    remove(&mut store, 4, 400..=401);
+    assert!(store.wasteful(false).is_none() && store.wasteful(true).is_none());
 }
 
 #[test]
 fn progress_is_what_was_saved_last() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    let save = |store: &mut Store, progress: Vec<(&str, usize, RangeInclusive<i64>)>| {
-        store
-            .write(|store| store.save_progress(progress.into_iter()))
-            .unwrap();
-    };
-    save(&mut store, vec![("a", 1, 1..=5), ("b", 1, 3..=9)]);
-    save(&mut store, vec![("b", 2, 4..=4)]);
-    assert_eq!(store.progress().unwrap(), [("b".to_owned(), 2, 4..=4)]);
-}
-
-#[test]
-fn the_file_stays_within_its_bound_and_says_when_it_is_full() {
-    for size in [40, 700, 1300, 3000, 5000, 100_000] {
-        let folder = tempfile::tempdir().unwrap();
-        let place = crash(&folder);
-        let mut store = Store::open(&place).unwrap();
-        let data = vec![b'x'; size];
-        // As many as there is room for, by its own count.
-        for together in [256_usize, 1] {
-            while store.bytes() + together as u64 * on_disk(size) <= BOUND {
-                filled(&mut store, 4, together, &data);
-            }
-        }
-        let more = store.write(|store| {
-            for _ in 0..BOUND / on_disk(size) {
-                store.insert(4, 1, &data)?;
-            }
-            Ok(())
-        });
-        assert!(matches!(more, Err(StoreError::Full(_))), "{size}: {more:?}");
-        drop(store);
-        let file = fs::metadata(place.path.unwrap()).unwrap().len();
-        let most = BOUND + BOUND / 100 + SMALL * PAGE;
-        assert!(file <= most, "{size}: {file}");
-        // Nor is much of it left unused.
-        assert!(file >= BOUND / 4 * 3, "{size}: {file}");
-    }
-}
-
-#[test]
-fn what_is_gone_gives_its_space_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = crash(&folder);
-    let mut store = Store::open(&place).unwrap();
-    for _ in 0..100 {
-        filled(&mut store, 4, 100, &[b'x'; 1000]);
-    }
-    store.write(|store| store.remove(4, 1..=10_000)).unwrap();
-    while store.write(Store::give_back).unwrap() {}
+    let mut store = self::store(&folder);
+    assert_eq!(store.progress().unwrap(), []);
+    store
+        .save_progress([("a", 1, 1..=5), ("b", 1, 3..=9)].into_iter())
+        .unwrap();
+    store.save_progress([("b", 2, 4..=4)].into_iter()).unwrap();
     drop(store);
-    let file = fs::metadata(place.path.unwrap()).unwrap().len();
-    assert!(file <= (SPARE_PAGES + GIVE_BACK + SMALL) * PAGE, "{file}");
+    let mut store = self::store(&folder);
+    let done = Ranges::from_iter([4..=4]);
+    assert_eq!(store.progress().unwrap(), [("b".to_owned(), 2, done)]);
 }
 
 #[test]
-fn the_journal_has_a_bound() {
+fn a_torn_end_costs_itself_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    for _ in 0..200 {
-        filled(&mut store, 4, 50, &[b'x'; 1000]);
+    let mut store = self::store(&folder);
+    for n in 0..20 {
+        store.add(4, n, format!("alert {n}").as_bytes()).unwrap();
     }
-    let journal = fs::metadata(folder.path().join("alerts.db-wal")).unwrap().len();
-    assert!(journal <= 2 * JOURNAL, "{journal}");
+    drop(store);
+    let path = folder.path().join(&files(&folder)[0]);
+    let whole = fs::read(&path).unwrap();
+    for torn in (1..whole.len()).rev() {
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join(path.file_name().unwrap()), &whole[..torn]).unwrap();
+        let disk = Arc::new(InFolder(other.path().to_owned()));
+        let (mut store, _) = Store::open(disk, BOUND).unwrap();
+        let kept = alerts(&store);
+        let ends = (0..20).scan(0, |end, n| {
+            *end += usize::try_from(on_disk(format!("alert {n}").len())).unwrap();
+            Some(*end)
+        });
+        assert_eq!(kept.len(), ends.filter(|end| *end <= torn).count(), "{torn}");
+        let next = i64::try_from(kept.len()).unwrap() + 1;
+        assert_eq!(store.add(4, 1, b"next").unwrap(), next);
+        drop(store);
+        assert_eq!(alerts(&self::store(&other)).len(), kept.len() + 1, "{torn}");
+    }
 }
 
 #[test]
-fn a_file_that_is_no_store_is_told() {
+fn what_is_overwritten_is_told_and_the_rest_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    let place = crash(&folder);
-    let path = place.path.clone().unwrap();
-    for bytes in [
-        &b"not a database at all, but long enough to look like one........................................"[..],
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 100, &[b'x'; 1000]);
+    drop(store);
+    let path = folder.path().join(&files(&folder)[1]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[3000..8000].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let store = self::store(&folder);
+    let (mut there, mut broken, mut from) = (0, 0, 1);
+    let mut reader = store.reader();
+    while from <= 100 {
+        let want = Want {
+            level: 4,
+            from,
+            backwards: false,
+        };
+        let (read, within) = reader.read(want, || store.part(want)).unwrap();
+        there += read.rows.len() as u64;
+        broken += read.broken.len();
+        from = within.end().saturating_add(1);
+    }
+    assert_eq!(there + broken, 100);
+    assert_eq!(broken, 14, "from the first that is broken to the end of its file");
+}
+
+#[test]
+fn a_file_in_which_nothing_can_be_read_is_set_aside() {
+    for garbage in [
+        &b"not what this program wrote, but something else"[..],
         &[0; 8192],
     ] {
-        fs::write(&path, bytes).unwrap();
-        let opened = Store::open(&place);
-        let told = matches!(opened, Err(StoreError::Corrupt(_)));
-        assert!(told || bytes[0] == 0, "{:?}", opened.err());
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = self::store(&folder);
+        filled(&mut store, 4, 40, &[b'x'; 1000]);
+        drop(store);
+        let last = files(&folder).pop().unwrap();
+        fs::write(folder.path().join(&last), garbage).unwrap();
+        let disk = Arc::new(InFolder(folder.path().to_owned()));
+        let (mut store, broken) = Store::open(disk, BOUND).unwrap();
+        assert_eq!(broken.len(), 1);
+        assert_eq!(fs::read(folder.path().join(&broken[0])).unwrap(), garbage);
+        assert_eq!(alerts(&store).len(), 32);
+        assert_eq!(store.add(4, 1, b"x").unwrap(), 33);
+        drop(store);
+        assert_eq!(alerts(&self::store(&folder)).len(), 33);
     }
-}
-
-#[test]
-fn a_page_that_is_overwritten_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = crash(&folder);
-    let mut store = Store::open(&place).unwrap();
-    filled(&mut store, 4, 2000, &[b'x'; 1000]);
-    drop(store);
-    let path = place.path.clone().unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let pages = bytes.len() / 4096;
-    bytes[4096 * (pages / 2)..4096 * (pages - 1)].fill(0xa5);
-    fs::write(&path, bytes).unwrap();
-    let told = (|| {
-        let mut store = Store::open(&place)?;
-        let mut from = 0;
-        while let Some(last) = store
-            .read(Want {
-                level: 4,
-                from,
-                backwards: false,
-            })?
-            .0
-            .last()
-        {
-            from = last.seq + 1;
-        }
-        store.write(|store| store.remove(4, i64::MIN..=i64::MAX))
-    })();
-    assert!(matches!(told, Err(StoreError::Corrupt(_))), "{told:?}");
-}
-
-#[test]
-fn a_torn_journal_costs_its_end_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let other = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&crash(&folder)).unwrap();
-    for number in 1..=20 {
-        store.write(|store| store.insert(4, number, b"x")).unwrap();
-    }
-    // As it is when the process is killed: the file of another is a copy.
-    let copy = crash(&other).path.unwrap();
-    fs::copy(folder.path().join("alerts.db"), &copy).unwrap();
-    let journal = fs::read(folder.path().join("alerts.db-wal")).unwrap();
-    let mut before = usize::MAX;
-    for torn in [
-        journal.len(),
-        journal.len() - 1,
-        journal.len() - 5000,
-        journal.len() / 2,
-        31,
-        0,
-    ] {
-        fs::copy(folder.path().join("alerts.db"), &copy).unwrap();
-        fs::write(other.path().join("alerts.db-wal"), &journal[..torn]).unwrap();
-        let kept = seqs(&Store::open(&crash(&other)).unwrap(), 4, 0, false);
-        assert_eq!(kept, Vec::from_iter(1..=kept.len() as i64), "a beginning: {torn}");
-        assert!(kept.len() <= before, "{torn}");
-        before = kept.len();
-    }
-    assert_eq!(before, 0);
 }
 
 #[test]
 fn one_of_a_later_program_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&crash(&folder)).unwrap();
-    store
-        .connection
-        .execute_batch("PRAGMA user_version = 99")
-        .unwrap();
-    drop(store);
-    let error = Store::open(&crash(&folder)).err().unwrap();
+    let name = "3-0000000000000001.alerts2";
+    fs::write(folder.path().join(name), "x").unwrap();
+    let disk = Arc::new(InFolder(folder.path().to_owned()));
+    let error = Store::open(disk, BOUND).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "it is of version 99, and this program knows version 1"
+        format!("`{name}` is of another program's format")
     );
+    assert_eq!(files(&folder), [name]);
 }
 
 #[test]
 fn memory_works_alike() {
+    let mut store = Store::open(Arc::new(InMemory::default()), BOUND).unwrap().0;
+    filled(&mut store, 4, 100, &[b'x'; 1000]);
+    remove(&mut store, 4, 1..=50);
+    assert_eq!(read(&store, 4, 0, false).0[0], 51);
+    remove(&mut store, 4, 51..=100);
+    assert_eq!(store.bytes(), 0);
+}
+
+#[test]
+fn it_can_be_seen_whether_it_can_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = Store::open(&place(&folder, Durability::Memory, BOUND)).unwrap();
-    filled(&mut store, 4, 100, b"x");
-    store.write(|store| store.remove(4, 1..=50)).unwrap();
-    assert_eq!(seqs(&store, 4, 0, false)[0], 51);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let store = self::store(&folder);
+    store.try_to_write().unwrap();
+    assert!(store.has_room());
+    assert!(files(&folder).is_empty());
+    fs::remove_dir(folder.path()).unwrap();
+    store.try_to_write().unwrap_err();
+}
+
+#[test]
+fn what_is_delivered_from_the_middle_is_not_missed_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 100, &[b'x'; 1000]);
+    // A whole segment and more, as when the newest go first.
+    remove(&mut store, 4, 10..=90);
+    let left = Vec::from_iter((1..10).chain(91..=100).map(|seq| (4, seq)));
+    for _ in 0..2 {
+        assert_eq!(Vec::from_iter(alerts(&store).into_keys()), left);
+        assert_eq!(store.counts()[4].alerts, 19);
+        drop(store);
+        store = self::store(&folder);
+    }
+    assert_eq!(files(&folder).len(), 5, "{:?}", files(&folder));
+}
+
+#[test]
+fn what_another_file_of_the_name_said_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 10, b"x");
+    remove(&mut store, 4, 1..=5);
+    drop(store);
+    let alerts = files(&folder)[0].clone();
+    fs::write(folder.path().join(alerts), "").unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 10, b"y");
+    drop(store);
+    assert_eq!(self::store(&folder).counts()[4].alerts, 10);
+}
+
+#[test]
+fn what_could_not_be_removed_is_still_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 40, &[b'x'; 1000]);
+    // A folder in the place of the file cannot be removed as one.
+    let path = folder.path().join(&files(&folder)[0]);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let before = store.counts();
+    store.evict(4).unwrap_err();
+    assert_eq!(store.counts(), before);
+}
+
+#[test]
+fn in_memory_what_goes_gives_its_room_back() {
+    let disk = Arc::new(InMemory::default());
+    let mut store = Store::open(Arc::clone(&disk) as _, BOUND).unwrap().0;
+    for n in 0..10_000 {
+        let seq = store.add(4, n, &[b'x'; 1000]).unwrap();
+        drop(store.take_unsynced());
+        remove(&mut store, 4, seq..=seq);
+    }
+    assert!(store.unsynced.is_empty());
+    assert_eq!(
+        disk.list().unwrap().iter().map(|(_, bytes)| bytes).sum::<u64>(),
+        0
+    );
 }

@@ -211,19 +211,3 @@ fn what_is_over_a_share_goes_from_the_least_urgent_and_oldest() {
     );
     assert_eq!(waiting.bytes(&counts), 90_000);
 }
-
-#[test]
-fn of_a_store_that_is_lost_what_is_in_memory_is_left() {
-    let mut waiting = Waiting::default();
-    waiting.add_stored(5, 1..=100);
-    for seq in 101..=103 {
-        waiting.add(key(5, seq), item(seq));
-    }
-    assert_eq!(take(&mut waiting, Lane::Newest), Some((5, 103)));
-    let (mut kept, lost) = waiting.keep_whole();
-    kept.sort_by_key(|(key, _)| *key);
-    let kept: Vec<_> = kept.iter().map(|(key, _)| key.seq).collect();
-    assert_eq!((kept.as_slice(), lost), (&[101, 102, 103][..], 100));
-    assert_eq!(take(&mut waiting, Lane::Oldest), Some((5, 101)));
-    assert!(waiting.settle(key(5, 103)));
-}

@@ -1,82 +1,60 @@
 //! What is done beside: what is finished goes, and dead letters come and go.
 
-use std::sync::Arc;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::{LOOK, TIDY, Writer, level, remove};
+use super::{TIDY, Writer};
 use crate::metrics::Lost;
-use crate::spool::dead::DeadLetter;
-use crate::spool::store::{Row, Store, StoreError, Stored, on_disk};
+use crate::spool::dead::{Broken, DeadLetter};
+use crate::spool::keeper::level;
+use crate::spool::store::{Row, on_disk};
 use crate::spool::waiting::Key;
 
 impl Writer {
     pub(super) fn tidy_up(&mut self) {
         self.tidy = None;
-        if self.store.is_none() {
-            return;
+        self.keeper.tidy(&mut self.keeper.store());
+        if let Err(error) = self.rewrite() {
+            tracing::warn!(%error, "a file of the spool cannot be written without what is delivered");
         }
-        let mut more = self.tidy_once();
-        if matches!(more, Err(StoreError::Full(_))) {
-            self.make_do();
-            more = self.tidy_once();
-        }
-        match more {
-            Ok(more) => {
-                self.wrote();
-                if more {
-                    self.tidy = Some(Instant::now() + TIDY);
-                }
-            }
-            Err(error) => {
-                self.failed(&error);
-                self.tidy = Some(Instant::now() + LOOK);
-            }
+        if self.keeper.ledger.has_finished() {
+            self.tidy = Some(Instant::now() + TIDY);
         }
     }
 
-    /// Removes what is finished; whether there is more to do.
-    fn tidy_once(&mut self) -> Stored<bool> {
-        let ledger = Arc::clone(&self.ledger);
-        let finished = ledger.take_finished();
-        let several = ledger.has_several().then(|| ledger.progress());
-        let more = self.store().and_then(|store| {
-            store.write(|store| {
-                remove(store, &finished)?;
-                if let Some(progress) = &several {
-                    let ranges = progress
-                        .iter()
-                        .flat_map(|(sink, level, seqs)| seqs.iter().map(|seqs| (*sink, *level, seqs)));
-                    store.save_progress(ranges)?;
-                }
-                store.save_counts()?;
-                store.give_back()
-            })
-        });
-        if more.is_err() {
-            ledger.put_finished(&finished);
-        }
-        more
+    /// Writes the file anew that holds most of what is gone, if that takes too much room.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let part = {
+            let store = self.keeper.store();
+            let is_short = self
+                .keeper
+                .ledger
+                .missing(2 * store.segment_bytes(), store.bytes())
+                > 0;
+            store.wasteful(is_short)
+        };
+        let Some(part) = part else { return Ok(()) };
+        let bytes = self.reader.rewrite(&part)?;
+        let mut store = self.keeper.store();
+        let done = store.put_in_place(&part, bytes);
+        self.keeper.ledger.set_counts(store.counts());
+        done
     }
 
     #[cfg(test)]
     pub(in crate::spool) fn tidy_at_once(&mut self) {
-        if self.ledger.has_finished() {
+        if self.keeper.ledger.has_finished() {
             self.tidy_up();
+            self.sweep();
         }
     }
 
     pub(super) fn look_around(&mut self) {
         self.look = None;
-        if !self.ledger.is_writable() {
-            self.try_to_write();
-        }
-        if self.ledger.is_limited() {
-            self.grow_again();
-        }
+        self.keeper.try_again();
         self.read_again();
-        if self.ledger.has_several() {
-            self.tidy_up();
-        }
+        self.save_progress();
+        self.sweep();
         if self.buried > 0
             && let Err(error) = self.send_again()
         {
@@ -84,22 +62,44 @@ impl Writer {
         }
     }
 
-    fn try_to_write(&mut self) {
-        if self.store.is_none() {
-            let (kept, lost) = self.ledger.keep_whole();
-            self.metrics.lost(Lost::Broken, lost);
-            self.begin_anew(&kept);
+    /// Removes the last segments too, of which nothing is waited for.
+    fn sweep(&self) {
+        let mut store = self.keeper.store();
+        if let Err(error) = store.sweep(true) {
+            tracing::warn!(%error, "what is delivered cannot be removed from the spool");
         }
-        let tried = self.store().and_then(|store| store.write(Store::save_counts));
-        match tried {
-            Ok(()) => self.wrote(),
-            Err(error) => self.failed(&error),
+        self.keeper.ledger.set_counts(store.counts());
+    }
+
+    fn save_progress(&self) {
+        if !self.keeper.ledger.has_several() {
+            return;
         }
+        let progress = self.keeper.ledger.progress();
+        let ranges = progress
+            .iter()
+            .flat_map(|(sink, level, seqs)| seqs.iter().map(|seqs| (*sink, *level, seqs)));
+        if let Err(error) = self.keeper.store().save_progress(ranges) {
+            tracing::warn!(%error, "how far each sink is cannot be written down: after a crash alerts are sent again");
+        }
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.save_progress();
+        let mut store = self.keeper.store();
+        while self.keeper.ledger.has_finished() {
+            self.keeper.tidy(&mut store);
+        }
+        let swept = store.sweep(true);
+        if let Err(error) = swept.and_then(|()| store.take_unsynced().sync()) {
+            tracing::warn!(%error, "the spool cannot be brought to the disk");
+        }
+        store.close();
     }
 
     pub(super) fn bury(&mut self, letter: &DeadLetter) -> bool {
         let mut buried = self.dead.add(letter);
-        if let Err(StoreError::Corrupt(why)) = &buried
+        if let Err(Broken::Corrupt(why)) = &buried
             && self.dead_anew(why)
         {
             buried = self.dead.add(letter);
@@ -107,8 +107,8 @@ impl Writer {
         match buried {
             Ok(gone) => {
                 self.buried = self.dead.count();
-                self.metrics.dead_letters(self.buried);
-                self.metrics.lost(Lost::DeadLettersFull, gone);
+                self.keeper.metrics.dead_letters(self.buried);
+                self.keeper.metrics.lost(Lost::DeadLettersFull, gone);
                 true
             }
             Err(error) => {
@@ -120,7 +120,7 @@ impl Writer {
 
     /// Sets the dead letters aside and begins others; whether that is possible.
     fn dead_anew(&mut self, why: &str) -> bool {
-        self.metrics.broken(1);
+        self.keeper.metrics.broken(1);
         match self.files.dead_anew() {
             Ok(dead) => {
                 tracing::error!(
@@ -138,47 +138,65 @@ impl Writer {
     }
 
     /// Puts dead letters that someone wants to be sent again among the alerts.
-    fn send_again(&mut self) -> Stored<()> {
+    fn send_again(&mut self) -> Result<(), Broken> {
         let version = self.dead.version()?;
         if self.seen == Some(version) {
             return Ok(());
         }
         let again = self.dead.again()?;
         for (number, letter) in &again {
-            let row = Row {
-                seq: 0,
-                received: letter.received,
-                data: letter.data.clone(),
-            };
-            let Ok(mut item) = self.item(&row) else {
+            if self.put_back(letter)? {
                 self.dead.remove(*number, letter)?;
-                continue;
-            };
-            // Whoever asks for it wants it to be tried for as long as any other.
-            item.age = (Duration::ZERO, tokio::time::Instant::now());
-            let bytes = on_disk(letter.data.len());
-            if self.ledger.promise(bytes).is_err() {
+            } else {
                 return Ok(());
             }
-            let level = level(&item.alert);
-            let seq = self
-                .store()
-                .and_then(|store| store.write(|store| store.insert(level, letter.received, &letter.data)));
-            self.ledger.keep_promise(bytes);
-            let key = Key { level, seq: seq? };
-            self.dead.remove(*number, letter)?;
-            self.wrote();
-            let sink = self.ledger.sinks().position(|name| name == letter.sink);
-            self.ledger
-                .committed([(key, item)].into_iter(), Some(sink.unwrap_or_default()));
         }
         if again.is_empty() {
             self.seen = Some(version);
         } else {
             tracing::info!(alerts = again.len(), "dead letters are sent again");
             self.buried = self.dead.count();
-            self.metrics.dead_letters(self.buried);
+            self.keeper.metrics.dead_letters(self.buried);
         }
         Ok(())
+    }
+
+    /// Puts a dead letter among the alerts again; false if there is no room.
+    fn put_back(&self, letter: &DeadLetter) -> Result<bool, Broken> {
+        let row = Row {
+            seq: 0,
+            received: letter.received,
+            data: letter.data.clone(),
+        };
+        let Ok(mut item) = self.item(&row) else {
+            // It is none any more.
+            return Ok(true);
+        };
+        // Whoever asks for it wants it to be tried for as long as any other.
+        item.age = (Duration::ZERO, tokio::time::Instant::now());
+        let ledger = &self.keeper.ledger;
+        let bytes = on_disk(letter.data.len());
+        if ledger.promise(bytes).is_err() {
+            return Ok(false);
+        }
+        let level = level(&item.alert);
+        let mut store = self.keeper.store();
+        let added = store.add(level, letter.received, &letter.data);
+        ledger.keep_promise(bytes);
+        let failed = |error: io::Error| Broken::Failed(error.to_string());
+        let seq = added.map_err(failed)?;
+        // It leaves the dead letters for good: it has to be on the disk.
+        if let Err(error) = store.take_unsynced().sync() {
+            store.distrust();
+            ledger.nobody_waits(Key { level, seq });
+            return Err(failed(error));
+        }
+        let sink = ledger.sinks().position(|name| name == letter.sink);
+        ledger.committed(
+            [(Key { level, seq }, item)].into_iter(),
+            Some(sink.unwrap_or_default()),
+        );
+        ledger.set_counts(store.counts());
+        Ok(true)
     }
 }

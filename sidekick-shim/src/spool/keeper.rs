@@ -1,0 +1,320 @@
+//! Keeps alerts: written first, then told to the senders, then answered.
+//!
+//! With durability `crash` whoever took an alert writes it: that costs one call of the system, into memory of the kernel.
+//! With `power-loss` the spool's thread does, for all who wait for the disk together.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use falco_event::{Alert, Timestamp};
+
+use super::ledger::{Ledger, Short};
+use super::store::{LEVELS, Store, on_disk};
+use super::sync::Syncer;
+use super::waiting::{Item, Key};
+use crate::metrics::{Lost, Metrics};
+use crate::observer::{Observer, guarded};
+
+/// How many bytes less than it has the spool gets on a disk that is full: other files need some too.
+const SPARE: u64 = 256 * 1024;
+
+/// Alerts to be kept, all of them or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Keep<'a> {
+    pub(crate) alerts: &'a [Alert],
+    /// The room that they were promised; none if others make room.
+    pub(crate) promised: u64,
+    pub(crate) make_room: bool,
+}
+
+/// The store, and who is told of what comes and goes.
+pub(crate) struct Keeper {
+    pub(super) store: Arc<Mutex<Store>>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) durably: Durably,
+}
+
+/// When what is written is brought to the disk.
+pub(crate) enum Durably {
+    /// Before anyone is told.
+    AtOnce,
+    Later(Syncer),
+    Never,
+}
+
+impl Keeper {
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what came together; what became of each.
+    ///
+    /// And whether the thread of the spool should be told: something is to be tidied up, or to be tried again.
+    pub(crate) fn keep(&self, keeps: &[Keep<'_>]) -> (Vec<Result<(), Short>>, bool) {
+        let received = Timestamp::now();
+        // To the end: the senders are told in the order of the numbers.
+        let mut store = self.store();
+        let written: Vec<_> = keeps
+            .iter()
+            .map(|keep| self.write(&mut store, *keep, received))
+            .collect();
+        let synced = match &self.durably {
+            Durably::AtOnce => self.sync(&mut store),
+            Durably::Later(syncer) => {
+                syncer.written();
+                true
+            }
+            Durably::Never => {
+                drop(store.take_unsynced());
+                true
+            }
+        };
+        let (mut results, mut tell) = (Vec::new(), false);
+        for (keep, written) in keeps.iter().zip(written) {
+            results.push(match written {
+                Ok(keys) if synced => {
+                    tell |= self.tell(keep.alerts, &keys, received);
+                    Ok(())
+                }
+                Ok(keys) => {
+                    self.take_back(&keys);
+                    Err(Short::Unwritable)
+                }
+                Err(short) => Err(short),
+            });
+        }
+        self.ledger.set_counts(store.counts());
+        if results.contains(&Ok(())) {
+            self.can_be_written();
+            self.hold_to_shares();
+        }
+        tell |= results.iter().any(Result::is_err);
+        (results, tell)
+    }
+
+    /// Tells the senders; whether there is something that none of them wants, the first in a while.
+    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) -> bool {
+        // Before the senders see it: the hops of an alert are seen in their order.
+        self.metrics.accepted(alerts.len() as u64);
+        guarded(|| alerts.iter().for_each(|alert| self.observer.accepted(alert)));
+        let age = (Duration::ZERO, tokio::time::Instant::now());
+        let items = keys.iter().zip(alerts).map(|(key, alert)| {
+            let alert = alert.clone();
+            (*key, Item { alert, received, age })
+        });
+        self.ledger.committed(items, None)
+    }
+
+    /// The keys of alerts that are written now.
+    fn write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
+        let written = self.try_write(store, keep, received);
+        // First: nobody is promised the same room between.
+        self.ledger.set_counts(store.counts());
+        self.ledger.keep_promise(keep.promised);
+        written
+    }
+
+    fn try_write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
+        if keep.make_room {
+            self.make_room(store, keep.alerts)?;
+        }
+        match self.add(store, keep.alerts, received) {
+            Ok(keys) => Ok(keys),
+            Err(error) if is_full(&error) => {
+                // The disk is full before the spool is. Who has waited makes room, the others wait.
+                self.limit(store);
+                if !keep.make_room {
+                    return Err(Short::Full);
+                }
+                self.make_room(store, keep.alerts)?;
+                self.add(store, keep.alerts, received)
+                    .map_err(|error| self.failed(&error))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Adds all of them or none.
+    fn add(&self, store: &mut Store, alerts: &[Alert], received: Timestamp) -> io::Result<Vec<Key>> {
+        let mut keys = Vec::with_capacity(alerts.len());
+        for alert in alerts {
+            let level = level(alert);
+            match store.add(level, received.as_microsecond(), alert.as_bytes()) {
+                Ok(seq) => keys.push(Key { level, seq }),
+                Err(error) => {
+                    self.take_back(&keys);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Alerts that were added and are not to be sent: whoever brought them is told that they were not taken.
+    fn take_back(&self, keys: &[Key]) {
+        for key in keys {
+            self.ledger.nobody_waits(*key);
+        }
+    }
+
+    /// Frees what these alerts need, of those that are no more urgent, the least urgent and of them the oldest first, some
+    /// at a time. If that is not enough nothing is freed.
+    fn make_room(&self, store: &mut Store, alerts: &[Alert]) -> Result<(), Short> {
+        let bytes = alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum();
+        let most_urgent = alerts.iter().map(level).min().unwrap_or_default();
+        let missing = |store: &Store| self.ledger.missing(bytes, store.bytes());
+        let there: u64 = store
+            .counts()
+            .iter()
+            .skip(most_urgent)
+            .map(|count| count.bytes)
+            .sum();
+        if missing(store) > there {
+            return Err(Short::Full);
+        }
+        // What is finished goes before anything is lost.
+        while missing(store) > 0 && self.ledger.has_finished() {
+            self.tidy(store);
+        }
+        for level in (most_urgent..LEVELS).rev() {
+            while missing(store) > 0 {
+                let evicted = store.evict(level).map_err(|error| self.failed(&error))?;
+                let Some((last, gone)) = evicted else { break };
+                let lost = self.ledger.evicted(level, last).min(gone.alerts);
+                self.metrics.lost(Lost::SpoolFull, lost);
+            }
+        }
+        if missing(store) > 0 {
+            Err(Short::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes what is finished.
+    pub(super) fn tidy(&self, store: &mut Store) {
+        let finished = self.ledger.take_finished();
+        let mut removed = Ok(());
+        for (level, seqs) in finished.iter().enumerate().filter(|(_, seqs)| !seqs.is_empty()) {
+            removed = removed.and(store.remove(level, seqs));
+        }
+        let is_short = self.ledger.missing(2 * store.segment_bytes(), store.bytes()) > 0;
+        if let Err(error) = removed.and(store.sweep(is_short)) {
+            tracing::warn!(%error, "what is delivered cannot be removed from the spool: after a crash it is sent again");
+        }
+        self.ledger.set_counts(store.counts());
+    }
+
+    fn sync(&self, store: &mut Store) -> bool {
+        match store.take_unsynced().sync() {
+            Ok(()) => true,
+            Err(error) => {
+                // What the kernel could not write it may have given up: what is on the disk is not known.
+                store.distrust();
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    fn hold_to_shares(&self) {
+        for (sink, alerts) in self.ledger.hold_to_shares() {
+            self.metrics.lost(Lost::OverShare, alerts);
+            let name = self.ledger.sinks().nth(sink).unwrap_or_default();
+            tracing::warn!(
+                sink = name,
+                alerts,
+                "a sink is over its share of the spool: it lost alerts"
+            );
+        }
+    }
+
+    /// The disk is full: the spool does not grow until there is room again.
+    fn limit(&self, store: &Store) {
+        self.ledger.set_counts(store.counts());
+        if !self.ledger.is_limited() {
+            tracing::error!("the disk is full: the spool does not grow until there is room again");
+        }
+        self.ledger.limit(Some(SPARE));
+    }
+
+    fn can_be_written(&self) {
+        if self.ledger.set_writable(true) {
+            tracing::info!("the spool can be written again");
+        }
+    }
+
+    /// Sees whether the disk can be written again, and has room.
+    pub(super) fn try_again(&self) {
+        let store = self.store();
+        if !self.ledger.is_writable() {
+            match store.try_to_write() {
+                Ok(()) => self.can_be_written(),
+                Err(error) => drop(self.failed(&error)),
+            }
+        }
+        if self.ledger.is_limited() && store.has_room() {
+            self.ledger.limit(None);
+            tracing::info!("the disk has room again for the spool");
+        }
+    }
+
+    fn failed(&self, error: &io::Error) -> Short {
+        if self.ledger.set_writable(false) {
+            tracing::error!(%error, "the spool cannot be written: alerts are not taken");
+        }
+        Short::Unwritable
+    }
+}
+
+pub(super) fn level(alert: &Alert) -> usize {
+    usize::from(alert.priority().severity())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Tells the ledger what is there at the start.
+pub(super) fn take_stock(store: &mut Store, ledger: &Ledger) -> io::Result<()> {
+    let mut progress = store.progress()?;
+    for (_, level, done) in &mut progress {
+        // Numbers of alerts that are gone may be given again, if the power went: what is known of them ends here.
+        let there = store.live(*level);
+        *done = done
+            .iter()
+            .flat_map(|seqs| there.overlaps(&seqs).collect::<Vec<_>>())
+            .collect();
+    }
+    if !progress.is_empty() {
+        let ranges = progress
+            .iter()
+            .flat_map(|(sink, level, done)| done.iter().map(|seqs| (sink.as_str(), *level, seqs)));
+        if let Err(error) = store.save_progress(ranges) {
+            tracing::warn!(%error, "how far each sink is cannot be written down: it is forgotten");
+            store.forget_progress();
+        }
+    }
+    for level in 0..LEVELS {
+        let there = store.live(level);
+        for (sink, name) in ledger.sinks().enumerate() {
+            let mut seqs = there.clone();
+            let done = progress.iter().filter(|(of, at, _)| of == name && *at == level);
+            done.flat_map(|(_, _, done)| done.iter())
+                .for_each(|done| seqs.remove_all(done));
+            ledger.stored(sink, level, &seqs);
+        }
+        if ledger.left_over(level, there) {
+            tracing::warn!(
+                level,
+                "no sink that is configured waits for some alerts of the spool: they are removed"
+            );
+        }
+    }
+    ledger.set_counts(store.counts());
+    Ok(())
+}

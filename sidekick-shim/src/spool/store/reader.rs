@@ -1,0 +1,414 @@
+//! Reads alerts, while others are added: what it needs of the store it asks for, and then reads without holding it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile};
+use super::frame::{Frame, HEAD, frames, numbers};
+use super::segment::Name;
+use super::{DEAD, Store, on_disk};
+use crate::spool::ranges::Ranges;
+
+/// How many alerts are read at a time, and about how many bytes of them.
+const READ_ALERTS: usize = 32;
+pub(super) const READ_BYTES: u64 = 128 * 1024;
+
+/// Of how many segments it is known what is where: two are read, from either end, and some alerts alone.
+const KNOWN: usize = 4;
+
+/// An alert as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) seq: i64,
+    /// Microseconds since 1970.
+    pub(crate) received: i64,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Which alerts of a level to read: from this one on, towards the newest or the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) level: usize,
+    pub(crate) from: i64,
+    pub(crate) backwards: bool,
+}
+
+/// What came of reading.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// In the order in which they are wanted.
+    pub(crate) rows: Vec<Row>,
+    /// Alerts that should be there, and cannot be read: their bytes are not what was written.
+    pub(crate) broken: Ranges,
+}
+
+/// A segment, and which of its alerts are wanted.
+#[derive(Debug)]
+pub(crate) struct Part {
+    name: Name,
+    bytes: u64,
+    live: Ranges,
+    /// How many of its alerts are gone and still in the file.
+    gone: u64,
+}
+
+/// What is where in a segment.
+#[derive(Debug)]
+struct Index {
+    name: Name,
+    places: Vec<Place>,
+    /// Up to here.
+    end: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seq: i64,
+    at: u32,
+    size: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    disk: Arc<dyn Disk>,
+    /// The one that was read last comes first. Their files are not held open: one that is removed gives its room back.
+    known: VecDeque<Index>,
+}
+
+impl Store {
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            disk: Arc::clone(&self.disk),
+            known: VecDeque::new(),
+        }
+    }
+
+    /// The nearest segment with something of what is wanted, and that; or, if there is none, up to which number there are
+    /// none: more may come at any moment.
+    pub(crate) fn part(&self, want: Want) -> Result<Part, i64> {
+        let level = self.levels.get(want.level).ok_or(i64::MAX)?;
+        self.nearest(want).ok_or(level.next.saturating_sub(1))
+    }
+
+    fn nearest(&self, want: Want) -> Option<Part> {
+        let level = self.levels.get(want.level)?;
+        let wanted = if want.backwards {
+            i64::MIN..=want.from
+        } else {
+            want.from..=i64::MAX
+        };
+        let part = |(first, segment): (&i64, &super::Segment)| {
+            let live = Ranges::from_iter(segment.live(*first).overlaps(&wanted));
+            let name = Name {
+                level: want.level,
+                first: *first,
+            };
+            (!live.is_empty()).then_some(Part {
+                name,
+                bytes: segment.bytes,
+                live,
+                gone: segment.gone_count - segment.cleared,
+            })
+        };
+        if want.backwards {
+            level.segments.range(..=want.from).rev().find_map(part)
+        } else {
+            let first = level
+                .segments
+                .range(..=want.from)
+                .next_back()
+                .map_or(i64::MIN, |(first, _)| *first);
+            level.segments.range(first..).find_map(part)
+        }
+    }
+
+    /// The segment with the most bytes of alerts that are gone, if they take too much room: more than the others, and some
+    /// more; or any where room is short. Not the last ones, to which is added.
+    pub(crate) fn wasteful(&self, is_short: bool) -> Option<Part> {
+        let mut dead = 0;
+        let mut worst = None;
+        for (number, level) in self.levels.iter().enumerate() {
+            for (&first, segment) in level.segments.iter().rev().skip(1) {
+                dead += segment.dead();
+                if worst.is_none_or(|(most, _)| segment.dead() > most) {
+                    worst = Some((segment.dead(), Name { level: number, first }));
+                }
+            }
+        }
+        let (most, name) = worst?;
+        let live = self.bytes().saturating_sub(dead);
+        let too_much = dead > live + DEAD * self.segment_bytes || is_short && most > self.segment_bytes / 4;
+        let segment = self.levels.get(name.level)?.segments.get(&name.first)?;
+        too_much.then(|| Part {
+            name,
+            bytes: segment.bytes,
+            live: segment.live(name.first),
+            gone: segment.gone_count - segment.cleared,
+        })
+    }
+
+    /// Puts what [`Reader::rewrite`] wrote in the segment's place, if it is still there.
+    pub(crate) fn put_in_place(&mut self, part: &Part, bytes: u64) -> io::Result<()> {
+        let level = self.levels.get_mut(part.name.level);
+        let Some((level, segment)) =
+            level.and_then(|level| Some((&mut level.count, level.segments.get_mut(&part.name.first)?)))
+        else {
+            return self.disk.remove(&part.name.anew());
+        };
+        self.disk.rename(&part.name.anew(), &part.name.alerts())?;
+        level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
+        segment.bytes = bytes;
+        segment.cleared += part.gone;
+        Ok(())
+    }
+}
+
+impl Part {
+    /// What there is to say of it where its file cannot be read.
+    fn missing(self, want: Want) -> (Read, RangeInclusive<i64>) {
+        let within = match want.backwards {
+            true => self.live.first().unwrap_or(want.from)..=want.from,
+            false => want.from..=self.live.last().unwrap_or(want.from),
+        };
+        let read = Read {
+            rows: Vec::new(),
+            broken: self.live,
+        };
+        (read, within)
+    }
+}
+
+impl Reader {
+    /// Some alerts, and what was looked at: in it nothing else exists. `part` asks the store.
+    pub(crate) fn read(
+        &mut self,
+        want: Want,
+        part: impl FnOnce() -> Result<Part, i64>,
+    ) -> io::Result<(Read, RangeInclusive<i64>)> {
+        let part = match part() {
+            Ok(part) => part,
+            Err(_) if want.backwards => return Ok((Read::default(), i64::MIN..=want.from)),
+            Err(last) => return Ok((Read::default(), want.from..=last.max(want.from))),
+        };
+        let (file, index) = match self.index(&part) {
+            Err(error) if is_missing(&error) => return Ok(part.missing(want)),
+            index => index?,
+        };
+        let mut places: Vec<Place> = index
+            .places
+            .iter()
+            .filter(|place| part.live.contains(place.seq))
+            .copied()
+            .collect();
+        if want.backwards {
+            places.reverse();
+        }
+        let mut bytes = 0;
+        let some = places.iter().take(READ_ALERTS).take_while(|place| {
+            let more = bytes < READ_BYTES;
+            bytes += u64::from(place.size);
+            more
+        });
+        let some: Vec<Place> = some.copied().collect();
+        let last = some
+            .last()
+            .filter(|_| some.len() < places.len())
+            .map(|place| place.seq);
+        let end = |end: Option<i64>| last.or(end).unwrap_or(want.from);
+        let within = match want.backwards {
+            true => end(part.live.first())..=want.from,
+            false => want.from..=end(part.live.last()),
+        };
+        let mut read = Read {
+            broken: Ranges::from_iter(part.live.overlaps(&within)),
+            rows: Vec::new(),
+        };
+        match rows(&*file, &some) {
+            // It was cut off since it was looked at.
+            Err(error) if is_missing(&error) => self.known.retain(|index| index.name != part.name),
+            rows => {
+                read.rows = rows?;
+                for row in &read.rows {
+                    read.broken.remove(row.seq);
+                }
+            }
+        }
+        Ok((read, within))
+    }
+
+    /// One alert, if it is still there.
+    pub(crate) fn get(
+        &mut self,
+        level: usize,
+        seq: i64,
+        part: impl FnOnce(Want) -> Result<Part, i64>,
+    ) -> io::Result<Read> {
+        let want = Want {
+            level,
+            from: seq,
+            backwards: false,
+        };
+        let mut read = Read::default();
+        let Some(part) = part(want).ok().filter(|part| part.live.contains(seq)) else {
+            return Ok(read);
+        };
+        let row = match self.index(&part) {
+            Err(error) if is_missing(&error) => None,
+            index => {
+                let (file, index) = index?;
+                let place = index.places.iter().find(|place| place.seq == seq);
+                match place.map(|place| one(&*file, *place)).transpose() {
+                    Err(error) if is_missing(&error) => None,
+                    row => row?.flatten(),
+                }
+            }
+        };
+        match row {
+            Some(row) => read.rows.push(row),
+            None => read.broken.insert(seq),
+        }
+        Ok(read)
+    }
+
+    /// When the oldest alert of a level was received.
+    pub(crate) fn oldest(
+        &mut self,
+        level: usize,
+        part: impl FnOnce(Want) -> Result<Part, i64>,
+    ) -> io::Result<Option<i64>> {
+        let Ok(part) = part(Want {
+            level,
+            from: i64::MIN,
+            backwards: false,
+        }) else {
+            return Ok(None);
+        };
+        // Nearly always it is the first in its file.
+        let mut head = [0; HEAD];
+        self.disk.open(&part.name.alerts())?.read(&mut head, 0)?;
+        if let Some((number, value)) = numbers(&head)
+            && part.live.first() == Some(number)
+        {
+            return Ok(Some(value));
+        }
+        let (file, index) = self.index(&part)?;
+        let place = index.places.iter().find(|place| part.live.contains(place.seq));
+        let row = place.map(|place| one(&*file, *place)).transpose()?.flatten();
+        Ok(row.map(|row| row.received))
+    }
+
+    /// Writes the alerts of a segment that are not gone into a new file; its length.
+    pub(crate) fn rewrite(&mut self, part: &Part) -> io::Result<u64> {
+        let disk = Arc::clone(&self.disk);
+        let (from, index) = self.index(part)?;
+        let mut bytes = Vec::new();
+        for place in index.places.iter().filter(|place| part.live.contains(place.seq)) {
+            if let Some(Row { seq, received, data }) = one(&*from, *place)? {
+                Frame {
+                    number: seq,
+                    value: received,
+                    data: &data,
+                }
+                .put(&mut bytes);
+            }
+        }
+        self.known.retain(|index| index.name != part.name);
+        let file = disk.create(&part.name.anew())?;
+        file.append(&bytes)?;
+        // What it takes the place of was on the disk.
+        file.sync()?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// A segment's file, and what is where in it. To the last one may have been added since it was looked at.
+    fn index(&mut self, part: &Part) -> io::Result<(Arc<dyn DiskFile>, &Index)> {
+        let file = self.disk.open(&part.name.alerts())?;
+        let known = self.known.iter().position(|index| index.name == part.name);
+        let mut index = known
+            .and_then(|at| self.known.remove(at))
+            .unwrap_or_else(|| Index::new(part.name));
+        index.go_on(&*file, part.bytes)?;
+        self.known.truncate(KNOWN - 1);
+        self.known.push_front(index);
+        let index = self.known.front().ok_or(io::ErrorKind::NotFound)?;
+        Ok((file, index))
+    }
+}
+
+/// The file is not there, or not all of it.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
+impl Index {
+    fn new(name: Name) -> Self {
+        Self {
+            name,
+            places: Vec::new(),
+            end: 0,
+        }
+    }
+
+    fn go_on(&mut self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
+        let more = end.saturating_sub(self.end);
+        if more == 0 {
+            return Ok(());
+        }
+        let mut bytes = vec![0; usize::try_from(more).map_err(io::Error::other)?];
+        file.read(&mut bytes, self.end)?;
+        for (at, frame) in frames(&bytes) {
+            let at = u32::try_from(self.end + at as u64).map_err(io::Error::other)?;
+            let size = u32::try_from(on_disk(frame.data.len())).map_err(io::Error::other)?;
+            self.places.push(Place {
+                seq: frame.number,
+                at,
+                size,
+            });
+        }
+        self.end = end;
+        Ok(())
+    }
+}
+
+/// The alerts at these places, in their order; without those that cannot be read. What lies together is read together.
+fn rows(file: &dyn DiskFile, places: &[Place]) -> io::Result<Vec<Row>> {
+    let begin = places.iter().map(|place| place.at).min().unwrap_or_default();
+    let end = places
+        .iter()
+        .map(|place| place.at.saturating_add(place.size))
+        .max();
+    let length = end.unwrap_or_default().saturating_sub(begin);
+    let size: u64 = places.iter().map(|place| u64::from(place.size)).sum();
+    if u64::from(length) > 2 * size {
+        let rows = places.iter().map(|place| one(file, *place));
+        return rows.filter_map(Result::transpose).collect();
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read(&mut bytes, u64::from(begin))?;
+    let rows = places.iter().filter_map(|place| {
+        let at = (place.at - begin) as usize;
+        row(bytes.get(at..at + place.size as usize)?)
+    });
+    Ok(rows.collect())
+}
+
+fn one(file: &dyn DiskFile, place: Place) -> io::Result<Option<Row>> {
+    let mut bytes = vec![0; place.size as usize];
+    file.read(&mut bytes, u64::from(place.at))?;
+    Ok(row(&bytes))
+}
+
+/// The alert that these bytes are.
+fn row(bytes: &[u8]) -> Option<Row> {
+    let (at, Frame { number, value, data }) = frames(bytes).next()?;
+    (at == 0).then(|| Row {
+        seq: number,
+        received: value,
+        data: data.to_vec(),
+    })
+}
