@@ -23,8 +23,7 @@ pub(super) async fn a_delete_makes_a_pod_terminate_and_go(stage: &Stage<'_>) -> 
         &stage.presence(&pod).await?,
         &Presence::Terminating,
     )?;
-    stage.until_gone(&pod).await?;
-    equal("its presence", &stage.presence(&pod).await?, &Presence::Gone)
+    stage.until_known_gone(&pod).await
 }
 
 pub(super) async fn a_delete_of_another_uid_is_a_conflict(stage: &Stage<'_>) -> Ran {
@@ -106,7 +105,7 @@ pub(super) async fn grace_zero_removes_at_once(stage: &Stage<'_>) -> Ran {
 /// Deletes a pod, waits for the next one of its workload, and deletes the old one once more.
 async fn replaced(stage: &Stage<'_>, old: &Pod, late: &ApiError) -> Ran {
     stage.make(old, &delete(1)).await?;
-    stage.until_gone(old).await?;
+    stage.until_known_gone(old).await?;
     let next = |pods: &[Pod]| {
         pods.iter()
             .find(|pod| pod.uid != old.uid && !pod.containers.is_empty())

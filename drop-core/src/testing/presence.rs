@@ -15,8 +15,7 @@ pub(super) async fn a_pod_is_alive_then_terminating_then_gone(stage: &Stage<'_>)
         &Presence::Terminating,
     )?;
     stage.make(&pod, &delete(1)).await?;
-    stage.until_gone(&pod).await?;
-    equal("its presence", &stage.presence(&pod).await?, &Presence::Gone)
+    stage.until_known_gone(&pod).await
 }
 
 pub(super) async fn a_pod_that_never_was_is_gone(stage: &Stage<'_>) -> Ran {

@@ -211,6 +211,21 @@ impl<'a> Stage<'a> {
             .await
     }
 
+    /// Waits until the cluster under test knows that a pod is gone: a watch may be a moment behind.
+    pub(super) async fn until_known_gone(&self, pod: &Pod) -> Ran {
+        self.until_gone(pod).await?;
+        for _ in 0..PATIENCE {
+            if self.presence(pod).await? == Presence::Gone {
+                return Ok(());
+            }
+            self.fixture.wait().await;
+        }
+        failed(format!(
+            "waited in vain until it is known that pod `{}` is gone",
+            pod.name
+        ))
+    }
+
     /// Waits until a mark finds what it has to: a watch may be a moment behind.
     pub(super) async fn until_found(
         &self,
