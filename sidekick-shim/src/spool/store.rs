@@ -2,7 +2,8 @@
 //!
 //! Each priority is a level of its own, and in it an alert's number is the next one. The alerts of a level are in
 //! segments, files to which is only ever added; that one is gone is written in a file beside. A segment is removed when
-//! all of its alerts are gone, and written anew without those that are when they take too much room. The last segment of a
+//! all of its alerts are gone, and its numbers become those of the one before it; it is written anew without those that
+//! are gone when they take too much room. The last segment of a
 //! level stays, be it empty: its name says which number is next, and none is given twice.
 //!
 //! What was written in part when the process or the machine ended is passed over by its checksum. A start adds to new
@@ -10,18 +11,19 @@
 
 pub(crate) mod disk;
 mod frame;
+mod progress;
 mod reader;
 mod segment;
+mod start;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use disk::{Disk, DiskFile};
-use frame::{Frame, frames};
+use frame::Frame;
 pub(crate) use reader::{Read, Reader, Row, Want};
-use segment::{Kind, Name, Segment, all};
+use segment::{Name, Segment};
 
 use super::ranges::Ranges;
 
@@ -32,14 +34,8 @@ pub(crate) const LEVELS: usize = 8;
 const SEGMENT: u64 = 1024 * 1024;
 const PARTS: u64 = 64;
 
-/// How many bytes of alerts that are gone may stay in segments, beside as many as others have.
+/// How many segments' bytes of alerts that are gone may stay, beside as many as the others have.
 const DEAD: u64 = 8;
-
-/// What each sink is done with is in this file, where there are several.
-const PROGRESS: &str = "progress1";
-
-/// And in this one while it is written.
-const NEW_PROGRESS: &str = "progress1.new";
 
 /// How many alerts a level has, and the bytes that they take on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,115 +113,6 @@ impl Unsynced {
 }
 
 impl Store {
-    /// Opens a store of so many bytes; the names of the files that had to be set aside.
-    ///
-    /// # Errors
-    /// Files cannot be read, or another program wrote them.
-    pub(crate) fn open(disk: Arc<dyn Disk>, bytes: u64) -> io::Result<(Self, Vec<String>)> {
-        let mut store = Self {
-            disk,
-            levels: Default::default(),
-            segment_bytes: (bytes / PARTS).min(SEGMENT),
-            unsynced: Vec::new(),
-            names: false,
-            buffer: Vec::new(),
-            progress: Vec::new(),
-            closed: false,
-        };
-        let gone = store.find()?;
-        let mut broken = Vec::new();
-        for number in 0..LEVELS {
-            broken.extend(store.measure(number)?);
-        }
-        for (name, length) in gone {
-            store.recall(name, length)?;
-        }
-        store.levels.iter_mut().for_each(Level::recount);
-        store.sweep(false)?;
-        Ok((store, broken))
-    }
-
-    /// Finds the segments, and the files that say what of them is gone.
-    fn find(&mut self) -> io::Result<Vec<(Name, u64)>> {
-        let mut gone = Vec::new();
-        for (file, bytes) in self.disk.list()? {
-            match Name::kind(&file) {
-                Kind::Alerts(name) => {
-                    let segment = Segment {
-                        bytes,
-                        ..Segment::default()
-                    };
-                    self.level_mut(name.level)?.segments.insert(name.first, segment);
-                }
-                Kind::Gone(name) => gone.push((name, bytes)),
-                // It would have taken the place of one that is there.
-                Kind::New(_) => self.disk.remove(&file)?,
-                Kind::Unknown => {
-                    return Err(io::Error::other(format!(
-                        "`{file}` is of another program's format"
-                    )));
-                }
-                Kind::Other => {}
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Finds out which numbers are whose. All but the last segment end where the next one begins; the last is read. One
-    /// in which there is nothing but what cannot be read is set aside.
-    fn measure(&mut self, number: usize) -> io::Result<Option<String>> {
-        let disk = Arc::clone(&self.disk);
-        let level = self.level_mut(number)?;
-        let firsts: Vec<i64> = level.segments.keys().copied().collect();
-        let nexts = firsts.iter().skip(1);
-        for (segment, (first, next)) in level.segments.values_mut().zip(firsts.iter().zip(nexts)) {
-            segment.numbers = next.abs_diff(*first);
-        }
-        level.next = firsts.last().copied().unwrap_or(1).max(1);
-        let Some((&first, segment)) = level.segments.iter_mut().next_back() else {
-            return Ok(None);
-        };
-        let name = Name { level: number, first };
-        let bytes = all(&*disk, &name.alerts(), segment.bytes)?;
-        let last = frames(&bytes).last();
-        let mut aside = None;
-        match last {
-            Some((at, frame)) => {
-                segment.numbers = frame.number.abs_diff(first).saturating_add(1);
-                let torn = bytes.len() - at - frame::size(frame.data.len());
-                if torn > 0 {
-                    let file = name.alerts();
-                    tracing::warn!(
-                        file,
-                        torn,
-                        "the end of a file of the spool was not written whole: it is passed over"
-                    );
-                }
-            }
-            None if bytes.is_empty() => {}
-            None => {
-                let now = falco_event::Timestamp::now().as_millisecond();
-                let broken = format!("{}.broken-{now}", name.alerts());
-                // An empty one keeps the place in line.
-                disk.rename(&name.alerts(), &broken)?;
-                disk.create(&name.alerts())?;
-                segment.bytes = 0;
-                aside = Some(broken);
-            }
-        }
-        level.next = first.saturating_add_unsigned(segment.numbers);
-        Ok(aside)
-    }
-
-    fn recall(&mut self, name: Name, length: u64) -> io::Result<()> {
-        let disk = Arc::clone(&self.disk);
-        match self.level_mut(name.level)?.segments.get_mut(&name.first) {
-            Some(segment) if segment.numbers > 0 => segment.recall(name, length, &*disk),
-            // Of others, that had this name or these numbers.
-            _ => disk.remove(&name.gone()),
-        }
-    }
-
     fn level(&self, number: usize) -> io::Result<&Level> {
         self.levels.get(number).ok_or_else(no_level)
     }
@@ -321,7 +208,11 @@ impl Store {
 
     /// Removes segments whose alerts are all gone; of the last of a level an empty one stays, which costs two more
     /// changes in the folder.
+    ///
+    /// # Errors
+    /// The first of those that came up; what could be done is done.
     pub(crate) fn sweep(&mut self, last_too: bool) -> io::Result<()> {
+        let mut result = Ok(());
         for number in 0..LEVELS {
             let segments = &self.level(number)?.segments;
             let is_over = |(first, segment): (&i64, &Segment)| (segment.alerts() == 0).then_some(*first);
@@ -337,11 +228,12 @@ impl Store {
             }
             for first in over {
                 let name = Name { level: number, first };
-                self.hand_on(name)?;
-                self.drop_segment(name)?;
+                // Where there is no room to write that down, it comes from the file that goes.
+                result = result.and(self.hand_on(name));
+                result = result.and(self.drop_segment(name).map(drop));
             }
         }
-        Ok(())
+        result
     }
 
     /// The numbers of a segment that goes become those of the one before it, and are gone there: a start would take them
@@ -349,17 +241,20 @@ impl Store {
     fn hand_on(&mut self, name: Name) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         let level = self.level_mut(name.level)?;
-        let numbers = level
+        let Some(last) = level
             .segments
             .get(&name.first)
-            .map_or(0, |segment| segment.numbers);
+            .map(|segment| *segment.range(name.first).end())
+        else {
+            return Ok(());
+        };
         let Some((&first, before)) = level.segments.range_mut(..name.first).next_back() else {
             return Ok(());
         };
-        before.numbers += numbers;
-        before.cleared += numbers;
-        let last = *before.range(first).end();
+        // Once: if the file cannot be removed this comes again.
+        before.numbers = before.numbers.max(last.abs_diff(first).saturating_add(1));
         let new = before.clear(first, name.first..=last);
+        before.cleared = before.cleared.saturating_add(new.len());
         level.say(Name { first, ..name }, &new, &*disk)
     }
 
@@ -462,57 +357,6 @@ impl Store {
     /// The length of a segment.
     pub(crate) const fn segment_bytes(&self) -> u64 {
         self.segment_bytes
-    }
-
-    /// What each sink is done with although the alert is still there for another: the sink's name, a level, and numbers.
-    pub(crate) fn progress(&mut self) -> io::Result<Vec<(String, usize, Ranges)>> {
-        let files = self.disk.list()?;
-        let Some((_, length)) = files.into_iter().find(|(name, _)| name == PROGRESS) else {
-            return Ok(Vec::new());
-        };
-        self.progress = all(&*self.disk, PROGRESS, length)?;
-        let mut progress = BTreeMap::<_, Ranges>::new();
-        for (_, frame) in frames(&self.progress) {
-            if let Some((level, sink)) = frame.data.split_first() {
-                let sink = String::from_utf8_lossy(sink).into_owned();
-                let done = progress.entry((sink, usize::from(*level))).or_default();
-                done.insert_all(frame.number..=frame.value);
-            }
-        }
-        let progress = progress
-            .into_iter()
-            .map(|((sink, level), done)| (sink, level, done));
-        Ok(progress.collect())
-    }
-
-    /// Forgets how far each sink is.
-    pub(crate) fn forget_progress(&mut self) {
-        self.progress = Vec::new();
-        if let Err(error) = self.disk.remove(PROGRESS) {
-            tracing::warn!(%error, "how far each sink is cannot be removed");
-        }
-    }
-
-    pub(crate) fn save_progress<'a>(
-        &mut self,
-        progress: impl Iterator<Item = (&'a str, usize, RangeInclusive<i64>)>,
-    ) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for (sink, level, range) in progress {
-            let (number, value) = range.into_inner();
-            let level = u8::try_from(level).unwrap_or(u8::MAX);
-            let data = &[&[level], sink.as_bytes()].concat();
-            Frame { number, value, data }.put(&mut bytes);
-        }
-        if bytes == self.progress {
-            return Ok(());
-        }
-        let file = self.disk.create(NEW_PROGRESS)?;
-        file.append(&bytes)?;
-        file.sync()?;
-        self.disk.rename(NEW_PROGRESS, PROGRESS)?;
-        self.progress = bytes;
-        Ok(())
     }
 }
 

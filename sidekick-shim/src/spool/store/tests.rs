@@ -1,5 +1,7 @@
 use std::fs;
 
+use std::ops::RangeInclusive;
+
 use tempfile::TempDir;
 
 use super::disk::{InFolder, InMemory};
@@ -429,4 +431,32 @@ fn in_memory_what_goes_gives_its_room_back() {
         disk.list().unwrap().iter().map(|(_, bytes)| bytes).sum::<u64>(),
         0
     );
+}
+
+#[test]
+fn what_cannot_be_removed_holds_nothing_else_up_and_goes_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    filled(&mut store, 4, 100, &[b'x'; 1000]);
+    filled(&mut store, 6, 100, &[b'x'; 1000]);
+    let middle = folder.path().join(&files(&folder)[2]);
+    let aside = folder.path().join("aside");
+    fs::rename(&middle, &aside).unwrap();
+    fs::create_dir(&middle).unwrap();
+    let finished = Ranges::from_iter([10..=90]);
+    store.remove(4, &finished).unwrap();
+    store.remove(6, &finished).unwrap();
+    for _ in 0..3 {
+        store.sweep(true).unwrap_err();
+        assert_eq!((store.counts()[4].alerts, store.counts()[6].alerts), (19, 19));
+    }
+    fs::remove_dir(&middle).unwrap();
+    store.sweep(true).unwrap();
+    fs::remove_file(aside).unwrap();
+    let left = Vec::from_iter((1..10).chain(91..=100));
+    for store in [&store, &self::store(&folder)] {
+        assert_eq!(store.live(4).iter().flatten().collect::<Vec<_>>(), left);
+        assert_eq!(store.counts()[4].alerts, 19);
+        assert_eq!(store.counts()[6].alerts, 19);
+    }
 }
