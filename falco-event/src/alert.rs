@@ -171,6 +171,12 @@ impl Alert {
             && self.other_members() == other.other_members()
     }
 
+    /// Whether its bytes are text.
+    #[cfg(feature = "cloudevents")]
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.0.envelope.bytes.is_none()
+    }
+
     fn doc(&self) -> &Doc {
         &self.0.envelope.fields.doc
     }

@@ -54,6 +54,21 @@ impl AlertId {
         hash.part(offender.pod.as_ref().map_or("", |name| name.as_str()));
         hash.first_128_bits()
     }
+
+    /// As it is written: 32 hex digits.
+    pub(crate) fn digits(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(self.0.to_be_bytes()) {
+            *pair = [byte >> 4, byte & 15].map(|digit| {
+                if digit < 10 {
+                    b'0' + digit
+                } else {
+                    b'a' - 10 + digit
+                }
+            });
+        }
+        digits
+    }
 }
 
 fn source(alert: &Alert) -> &str {
@@ -85,7 +100,7 @@ impl Parts {
 
 impl fmt::Display for AlertId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.pad(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

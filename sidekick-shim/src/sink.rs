@@ -1,5 +1,7 @@
 //! The sink: one POST of one event, with a deadline, over a few kept connections.
 
+mod kept;
+
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
@@ -8,26 +10,20 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use falco_event::cloudevents::CONTENT_TYPE as STRUCTURED;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
-use http::{Request, Response, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper::body::{Body, Incoming};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Config, Format, Sink, Token};
 use crate::follow::{Followers, bytes};
 use crate::printable::Printable;
 use crate::retry::{Verdict, retry_after, verdict};
-use crate::sender::CONCURRENCY;
 use crate::tls;
-
-/// How long a connection to the sink is kept unused. Shorter than servers keep one (drop-server 60 s, Go's and Vert.x' none or longer):
-/// an alert sent on a connection that the sink is about to close is a try lost.
-const IDLE: Duration = Duration::from_secs(20);
+use kept::{Connection, Kept};
 
 /// How many bytes of an answer's body are read. A Broker's is empty, drop-server's is at most one event;
 /// the connection of a longer one is closed.
@@ -115,8 +111,8 @@ pub(crate) trait Post: Send + Sync + 'static {
 /// A sink behind an `http` or `https` URL.
 #[derive(Debug)]
 pub(crate) struct HttpSink {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    url: Uri,
+    connections: Kept,
+    target: Uri,
     /// Those of every request.
     headers: HeaderMap,
     token: Option<Token>,
@@ -137,19 +133,15 @@ impl HttpSink {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(CONCURRENCY as usize)
-            .build(connector);
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(content_type(sink.format))),
             (USER_AGENT, HeaderValue::from_static(AGENT)),
         ]);
+        headers.extend(kept::host(&sink.url).map(|host| (HOST, host)));
         headers.extend(sink.headers.clone());
         Ok(Self {
-            client,
-            url: sink.url.clone(),
+            connections: Kept::new(connector, sink.url.clone()),
+            target: kept::target(&sink.url),
             headers,
             token: sink.token.clone(),
             no_token: Mutex::default(),
@@ -176,18 +168,38 @@ impl HttpSink {
         authorization(path).map(Some)
     }
 
-    async fn send(&self, event: Bytes, deadline: Instant) -> Result<Response<Incoming>, Answer> {
-        let nothing = |cause| Answer::Nothing { cause };
-        let request = Request::post(&self.url).body(Full::new(event));
-        let mut request = request.map_err(|error| nothing(chain(&error)))?;
+    async fn send(
+        &self,
+        event: Bytes,
+        deadline: Instant,
+    ) -> Result<(Response<Incoming>, Connection), Answer> {
+        let mut request = Request::new(Full::new(event));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
         *request.headers_mut() = self.headers.clone();
         let authorization = self.authorization().map_err(|cause| Answer::Unsent { cause })?;
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization);
         }
-        match timeout_at(deadline, self.client.request(request)).await {
-            Ok(answer) => answer.map_err(|error| nothing(chain(&error))),
+        let nothing = |cause| Answer::Nothing { cause };
+        match timeout_at(deadline, self.connections.send(request)).await {
+            Ok(answer) => answer.map_err(|error| nothing(chain(&*error))),
             Err(_) => Err(nothing(format!("not within {:?}", self.deadline))),
+        }
+    }
+
+    /// Reads the rest of an answer, so that its connection can be used again. The status stands whatever happens to it.
+    async fn rest(&self, body: Incoming, connection: Connection, deadline: Instant) -> Bytes {
+        if body.is_end_stream() {
+            self.connections.keep(connection);
+            return Bytes::new();
+        }
+        match timeout_at(deadline, Limited::new(body, ANSWER_BYTES).collect()).await {
+            Ok(Ok(body)) => {
+                self.connections.keep(connection);
+                body.to_bytes()
+            }
+            Ok(Err(_)) | Err(_) => Bytes::new(),
         }
     }
 }
@@ -195,21 +207,15 @@ impl HttpSink {
 impl Post for HttpSink {
     async fn post(&self, event: Bytes) -> Answer {
         let deadline = Instant::now() + self.deadline;
-        let response = match self.send(event, deadline).await {
-            Ok(response) => response,
+        let (response, connection) = match self.send(event, deadline).await {
+            Ok(answer) => answer,
             Err(answer) => return answer,
         };
         let (head, body) = response.into_parts();
-        // The status stands whatever happens to the body; reading it to its end lets the connection be used again.
-        let body = timeout_at(deadline, Limited::new(body, ANSWER_BYTES).collect()).await;
         Answer::Status {
             status: head.status,
             retry_after: retry_after(&head.headers, SystemTime::now()),
-            body: body
-                .ok()
-                .and_then(Result::ok)
-                .map(|body| body.to_bytes())
-                .unwrap_or_default(),
+            body: self.rest(body, connection, deadline).await,
         }
     }
 }

@@ -40,6 +40,10 @@ use sync::Syncer;
 pub(crate) use waiting::{Again, Item, Key, Lane, Next};
 use writer::{Command, Keep, Reply, Writer};
 
+/// How many turns of the runtime an alert waits for its answer at most while the sender is behind: some milliseconds
+/// with every connection busy, and less than one with few.
+const TURNS: u32 = 8;
+
 /// The spool, for those who put alerts in and those who take them out; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Spool {
@@ -177,7 +181,10 @@ impl Spool {
             room.as_mut().enable();
             let short = match self.ledger().promise(bytes) {
                 Ok(()) => match self.write(&alerts, bytes, false).await {
-                    Ok(()) => return Ok(()),
+                    Ok(()) => {
+                        self.give_way().await;
+                        return Ok(());
+                    }
                     Err(short) => short,
                 },
                 Err(short) => short,
@@ -189,6 +196,17 @@ impl Spool {
         match (short, self.when_full) {
             (Short::Full, WhenFull::Reject) => Err(short),
             (_, when_full) => self.write(&alerts, 0, when_full == WhenFull::DropOldest).await,
+        }
+    }
+
+    /// Lets a sender that is behind go on, for a moment at most. Who takes alerts would otherwise always be quicker than
+    /// who sends them, and every alert would have to be read again.
+    async fn give_way(&self) {
+        for _ in 0..TURNS {
+            if !self.ledger().is_behind() {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -82,6 +82,11 @@ impl Ledger {
         all
     }
 
+    /// Whether the sender of the first sink is behind.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.state().waiting.first().is_some_and(Waiting::is_behind)
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         self.state().writable
     }

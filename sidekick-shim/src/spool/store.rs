@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use disk::{Disk, DiskFile};
 use frame::Frame;
-pub(crate) use reader::{Read, Reader, Row, Want};
+pub(crate) use reader::{Read, Reader, Want};
 use segment::{Name, Segment};
 
 use super::ranges::Ranges;

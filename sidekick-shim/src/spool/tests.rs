@@ -200,3 +200,29 @@ async fn a_disk_that_can_be_written_again_is_found_without_anybody_asking() {
     keep(&spool, &["b"]).await;
     assert_eq!(rules(&spool), ["b"]);
 }
+
+/// Who takes alerts is quicker than who sends them: without this the senders would read every alert again.
+#[tokio::test]
+async fn who_brings_alerts_gives_way_while_the_sender_is_behind() {
+    use std::task::{Context, Waker};
+    let spool = started(&config(16 << 20));
+    let is_kept_at_once = || {
+        let patience = Patience::default();
+        let mut keep = std::pin::pin!(spool.keep(vec![alert("a")], &patience));
+        keep.as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    };
+    // A sink that has taken none may never take any.
+    while spool.ledger().count().alerts < 300 {
+        assert!(is_kept_at_once());
+    }
+    let Next::Try(key, _) = spool.ledger().next(0, Lane::Newest) else {
+        panic!()
+    };
+    spool.settle(0, key);
+    assert!(!is_kept_at_once());
+    keep(&spool, &["it does not wait for long"]).await;
+    spool.ledger().rest(0, key);
+    assert!(is_kept_at_once(), "the sink takes none any more");
+}

@@ -17,6 +17,9 @@ use super::store::{Count, LEVELS, Want};
 const FRESH_ALERTS: usize = 512;
 const FRESH_BYTES: usize = 1024 * 1024;
 
+/// With so many fresh ones the sender is behind.
+const BEHIND: usize = FRESH_ALERTS / 2;
+
 /// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.
 const RESTING: usize = 256;
 const RESTING_BYTES: usize = 2 * 1024 * 1024;
@@ -107,6 +110,8 @@ pub(crate) struct Waiting {
     whole: usize,
     whole_bytes: usize,
     reading: [bool; 2],
+    /// The sink took the last alert that it was sent.
+    takes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -163,6 +168,12 @@ impl Waiting {
     /// Whether there is something to do.
     pub(crate) fn has_more(&self) -> bool {
         self.levels.iter().any(|level| !level.todo.is_empty())
+    }
+
+    /// Whether a sink that takes alerts gets them later than they come. Those that come now would not stay in memory until
+    /// their turn.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.takes && self.fresh > BEHIND
     }
 
     pub(crate) fn pends(&self, key: Key) -> bool {
@@ -323,6 +334,7 @@ impl Waiting {
 
     /// An alert that was handed out is done with; false if nobody waited for it any more.
     pub(crate) fn settle(&mut self, key: Key) -> bool {
+        self.takes = true;
         self.take_out(key);
         let level = self.levels.get_mut(key.level);
         level.is_some_and(|level| level.pending.remove(key.seq))
@@ -330,6 +342,7 @@ impl Waiting {
 
     /// An alert that was handed out waits for its next try.
     pub(crate) fn rest(&mut self, key: Key) {
+        self.takes = false;
         let too_many = self.whole > RESTING || self.whole_bytes > RESTING_BYTES;
         if too_many && self.out.contains_key(&key) {
             self.put_out(key, Out::Stored);

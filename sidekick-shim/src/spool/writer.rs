@@ -17,7 +17,7 @@ use super::keeper::{self, Keeper};
 use super::ledger::Short;
 use super::open::Files;
 use super::ranges::Ranges;
-use super::store::{LEVELS, Read, Reader, Row, Want};
+use super::store::{LEVELS, Read, Reader, Want};
 use super::waiting::{Found, Item, Key};
 use crate::metrics::Lost;
 
@@ -279,7 +279,7 @@ impl Writer {
     fn readable(&self, level: usize, mut read: Read) -> Vec<(i64, Item)> {
         let mut items = Vec::new();
         for row in read.rows {
-            match self.item(&row) {
+            match self.item(row.received, &row.data) {
                 Ok(item) => items.push((row.seq, item)),
                 Err(_) => read.broken.insert(row.seq),
             }
@@ -308,10 +308,10 @@ impl Writer {
         }
     }
 
-    fn item(&self, row: &Row) -> Result<Item, falco_event::ReadError> {
-        let received = Timestamp::from_microsecond(row.received).unwrap_or(Timestamp::UNIX_EPOCH);
+    fn item(&self, received: i64, data: &[u8]) -> Result<Item, falco_event::ReadError> {
+        let received = Timestamp::from_microsecond(received).unwrap_or(Timestamp::UNIX_EPOCH);
         Ok(Item {
-            alert: Alert::from_slice(&row.data)?,
+            alert: Alert::from_slice(data)?,
             received,
             age: (self.clock.age(received), tokio::time::Instant::now()),
         })

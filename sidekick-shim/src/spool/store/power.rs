@@ -63,7 +63,11 @@ pub(super) fn alerts(store: &Store) -> Alerts {
             };
             let (read, within) = reader.read(want, || store.part(want)).unwrap();
             assert!(read.broken.is_empty(), "{read:?}");
-            all.extend(read.rows.into_iter().map(|row| ((level, row.seq), row.data)));
+            all.extend(
+                read.rows
+                    .into_iter()
+                    .map(|row| ((level, row.seq), row.data.to_vec())),
+            );
             if store.part(want).is_err() {
                 break;
             }
@@ -190,7 +194,11 @@ fn readable(store: &Store) -> Alerts {
     for level in 0..LEVELS {
         for seq in store.live(level).iter().flatten() {
             let read = reader.get(level, seq, |want| store.part(want)).unwrap();
-            all.extend(read.rows.into_iter().map(|row| ((level, row.seq), row.data)));
+            all.extend(
+                read.rows
+                    .into_iter()
+                    .map(|row| ((level, row.seq), row.data.to_vec())),
+            );
         }
     }
     all

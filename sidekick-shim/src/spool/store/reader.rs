@@ -5,6 +5,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::disk::{Disk, DiskFile};
 use super::frame::{Frame, HEAD, frames, numbers};
 use super::segment::Name;
@@ -24,7 +26,7 @@ pub(crate) struct Row {
     pub(crate) seq: i64,
     /// Microseconds since 1970.
     pub(crate) received: i64,
-    pub(crate) data: Vec<u8>,
+    pub(crate) data: Bytes,
 }
 
 /// Which alerts of a level to read: from this one on, towards the newest or the oldest.
@@ -196,26 +198,8 @@ impl Reader {
             Err(error) if is_missing(&error) => return Ok(part.missing(want)),
             index => index?,
         };
-        let mut places: Vec<Place> = index
-            .places
-            .iter()
-            .filter(|place| part.live.contains(place.seq))
-            .copied()
-            .collect();
-        if want.backwards {
-            places.reverse();
-        }
-        let mut bytes = 0;
-        let some = places.iter().take(READ_ALERTS).take_while(|place| {
-            let more = bytes < READ_BYTES;
-            bytes += u64::from(place.size);
-            more
-        });
-        let some: Vec<Place> = some.copied().collect();
-        let last = some
-            .last()
-            .filter(|_| some.len() < places.len())
-            .map(|place| place.seq);
+        let (some, more) = index.some(want, &part.live);
+        let last = some.last().filter(|_| more).map(|place| place.seq);
         let end = |end: Option<i64>| last.or(end).unwrap_or(want.from);
         let within = match want.backwards {
             true => end(part.live.first())..=want.from,
@@ -354,6 +338,26 @@ impl Index {
         }
     }
 
+    /// The places of some alerts that are wanted and there, in the order in which they are wanted, and whether there are
+    /// more.
+    fn some(&self, want: Want, live: &Ranges) -> (Vec<Place>, bool) {
+        let from = self
+            .places
+            .partition_point(|place| place.seq < want.from || want.backwards && place.seq == want.from);
+        let (before, after) = self.places.split_at(from);
+        let (mut before, mut after) = (before.iter().rev(), after.iter());
+        let places: &mut dyn Iterator<Item = &Place> = if want.backwards { &mut before } else { &mut after };
+        let (mut some, mut bytes) = (Vec::with_capacity(READ_ALERTS), 0);
+        for place in places.filter(|place| live.contains(place.seq)) {
+            if some.len() == READ_ALERTS || bytes >= READ_BYTES {
+                return (some, true);
+            }
+            bytes += u64::from(place.size);
+            some.push(*place);
+        }
+        (some, false)
+    }
+
     fn go_on(&mut self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
         let more = end.saturating_sub(self.end);
         if more == 0 {
@@ -388,27 +392,30 @@ fn rows(file: &dyn DiskFile, places: &[Place]) -> io::Result<Vec<Row>> {
         let rows = places.iter().map(|place| one(file, *place));
         return rows.filter_map(Result::transpose).collect();
     }
-    let mut bytes = vec![0; length as usize];
-    file.read(&mut bytes, u64::from(begin))?;
+    let bytes = part(file, begin, length)?;
     let rows = places.iter().filter_map(|place| {
         let at = (place.at - begin) as usize;
-        row(bytes.get(at..at + place.size as usize)?)
+        row(&bytes.slice(at..at + place.size as usize))
     });
     Ok(rows.collect())
 }
 
+fn part(file: &dyn DiskFile, begin: u32, length: u32) -> io::Result<Bytes> {
+    let mut bytes = vec![0; length as usize];
+    file.read(&mut bytes, u64::from(begin))?;
+    Ok(bytes.into())
+}
+
 fn one(file: &dyn DiskFile, place: Place) -> io::Result<Option<Row>> {
-    let mut bytes = vec![0; place.size as usize];
-    file.read(&mut bytes, u64::from(place.at))?;
-    Ok(row(&bytes))
+    Ok(row(&part(file, place.at, place.size)?))
 }
 
 /// The alert that these bytes are.
-fn row(bytes: &[u8]) -> Option<Row> {
+fn row(bytes: &Bytes) -> Option<Row> {
     let (at, Frame { number, value, data }) = frames(bytes).next()?;
     (at == 0).then(|| Row {
         seq: number,
         received: value,
-        data: data.to_vec(),
+        data: bytes.slice_ref(data),
     })
 }

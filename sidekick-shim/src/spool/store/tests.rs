@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::disk::{InFolder, InMemory};
 use super::power::alerts;
 use super::reader::READ_BYTES;
+use super::reader::Row;
 use super::*;
 
 /// Segments of 16 KiB.
@@ -85,7 +86,7 @@ fn what_is_written_is_there_the_next_time() {
     let row = |seq, received, data: &[u8]| Row {
         seq,
         received,
-        data: data.to_vec(),
+        data: data.to_vec().into(),
     };
     assert_eq!(
         (read.rows, within),

@@ -7,7 +7,7 @@ use super::{TIDY, Writer};
 use crate::metrics::Lost;
 use crate::spool::dead::{Broken, DeadLetter};
 use crate::spool::keeper::level;
-use crate::spool::store::{Row, on_disk};
+use crate::spool::store::on_disk;
 use crate::spool::waiting::Key;
 
 impl Writer {
@@ -163,12 +163,7 @@ impl Writer {
 
     /// Puts a dead letter among the alerts again; false if there is no room.
     fn put_back(&self, letter: &DeadLetter) -> Result<bool, Broken> {
-        let row = Row {
-            seq: 0,
-            received: letter.received,
-            data: letter.data.clone(),
-        };
-        let Ok(mut item) = self.item(&row) else {
+        let Ok(mut item) = self.item(letter.received, &letter.data) else {
             // It is none any more.
             return Ok(true);
         };
