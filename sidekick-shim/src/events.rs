@@ -1,10 +1,11 @@
 //! Falcosidekick's count of alerts by what they say, with a bound on what an alert can make it remember.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use falco_event::{Alert, Priority};
+use hashbrown::{Equivalent, HashMap};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -62,15 +63,51 @@ impl Series {
     }
 }
 
+/// What an alert says, as a series has it unless a value of it is one too many. Its hash is that of the series.
+#[derive(Hash)]
+struct Said<'a> {
+    hostname: &'a str,
+    rule: &'a str,
+    priority: Priority,
+    source: &'a str,
+    namespace: &'a str,
+}
+
+impl<'a> Said<'a> {
+    fn by(alert: &'a Alert) -> Self {
+        let namespace = alert.offender().namespace.as_ref();
+        Self {
+            hostname: cut(alert.hostname().unwrap_or("unknown")),
+            rule: cut(alert.rule()),
+            priority: alert.priority(),
+            source: cut(alert.source().unwrap_or("syscall")),
+            namespace: cut(namespace.map_or("", |name| name.as_str())),
+        }
+    }
+}
+
+impl Equivalent<Series> for Said<'_> {
+    fn equivalent(&self, series: &Series) -> bool {
+        *self.hostname == *series.hostname
+            && *self.rule == *series.rule
+            && self.priority == series.priority
+            && *self.source == *series.source
+            && *self.namespace == *series.namespace
+    }
+}
+
+fn cut(value: &str) -> &str {
+    value
+        .get(..value.floor_char_boundary(LONGEST))
+        .unwrap_or_default()
+}
+
 /// The first values of a label.
 #[derive(Debug, Default)]
 struct Values(HashSet<Arc<str>>);
 
 impl Values {
     fn keep(&mut self, value: &str) -> Arc<str> {
-        let value = value
-            .get(..value.floor_char_boundary(LONGEST))
-            .unwrap_or_default();
         if let Some(kept) = self.0.get(value) {
             return Arc::clone(kept);
         }
@@ -85,18 +122,19 @@ impl Values {
 
 impl Events {
     pub(crate) fn count(&self, alert: &Alert) {
-        let namespace = alert
-            .offender()
-            .namespace
-            .as_ref()
-            .map_or("", |name| name.as_str());
+        let said = Said::by(alert);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nearly every alert is one of a kind that was counted before.
+        if let Some(count) = counts.series.get_mut(&said) {
+            *count = count.saturating_add(1);
+            return;
+        }
         let mut series = Series {
-            hostname: counts.hostnames.keep(alert.hostname().unwrap_or("unknown")),
-            rule: counts.rules.keep(alert.rule()),
-            priority: alert.priority(),
-            source: counts.sources.keep(alert.source().unwrap_or("syscall")),
-            namespace: counts.namespaces.keep(namespace),
+            hostname: counts.hostnames.keep(said.hostname),
+            rule: counts.rules.keep(said.rule),
+            priority: said.priority,
+            source: counts.sources.keep(said.source),
+            namespace: counts.namespaces.keep(said.namespace),
         };
         // Those of `other` alone, one a priority, come on top.
         if counts.series.len() >= SERIES && !counts.series.contains_key(&series) {

@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &str); 5] = [
     ),
     (
         "sidekick-shim",
-        "anyhow base64 bytes clap crc32fast falco-event fastrand granit-parser http http-body-util httpdate hyper hyper-rustls \
+        "anyhow base64 bytes clap crc32fast falco-event fastrand granit-parser hashbrown http http-body-util httpdate hyper hyper-rustls \
          hyper-util prometheus-client rusqlite rustix rustls rustls-native-certs serde_json sha2 socket2 strsim subtle \
          thiserror tokio tokio-rustls tokio-util tower-service tracing tracing-subscriber",
     ),
