@@ -30,7 +30,7 @@ use crate::config::{self, Sink, WhenFull};
 use crate::metrics::{Metrics, Spooled};
 use crate::observer::Observer;
 use dead::DeadLetter;
-use keeper::{Durably, Keeper};
+use keeper::{Durably, Keep, Keeper};
 pub(crate) use ledger::{Ledger, Short};
 use open::Files;
 pub(crate) use open::Opened;
@@ -38,7 +38,7 @@ pub(crate) use patience::{DELAY, Patience};
 use store::{Want, on_disk};
 use sync::Syncer;
 pub(crate) use waiting::{Again, Item, Key, Lane, Next};
-use writer::{Command, Keep, Reply, Writer};
+use writer::{Command, Reply, Writer};
 
 /// How many turns of the runtime an alert waits for its answer at most while the sender is behind: some milliseconds
 /// with every connection busy, and less than one with few.
@@ -175,6 +175,7 @@ impl Spool {
     /// patience, and then what was chosen for that happens.
     pub(crate) async fn keep(&self, alerts: Vec<Alert>, patience: &Patience) -> Result<(), Short> {
         let bytes = alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum();
+        let alerts = alerts.into();
         let short = loop {
             let mut room = std::pin::pin!(self.ledger().room.notified());
             // From here on no notice is missed.
@@ -210,26 +211,19 @@ impl Spool {
         }
     }
 
-    async fn write(&self, alerts: &[Alert], promised: u64, make_room: bool) -> Result<(), Short> {
-        if !matches!(self.keeper.durably, Durably::AtOnce) {
-            let keep = keeper::Keep {
-                alerts,
-                promised,
-                make_room,
-            };
-            let (mut results, tell) = self.keeper.keep(&[keep]);
-            if tell {
-                self.ask(Command::Tidy);
-            }
-            return results.pop().unwrap_or(Err(Short::Unwritable));
-        }
+    async fn write(&self, alerts: &Arc<[Alert]>, promised: u64, make_room: bool) -> Result<(), Short> {
         let (reply, written) = oneshot::channel();
-        self.ask(Command::Keep(Keep {
-            alerts: alerts.into(),
+        let keep = Keep {
+            alerts: Arc::clone(alerts),
             promised,
             make_room,
             reply,
-        }));
+        };
+        if self.keeper.gather(keep) {
+            // Others who are ready too join in; for all of them it is one write. It is made also if this is dropped.
+            let _gathered = Gathered(self);
+            tokio::task::yield_now().await;
+        }
         written.await.unwrap_or(Err(Short::Unwritable))
     }
 
@@ -280,6 +274,22 @@ impl Spool {
     }
 }
 
+/// Alerts that were gathered, and are kept at the end of this.
+struct Gathered<'a>(&'a Spool);
+
+impl Drop for Gathered<'_> {
+    fn drop(&mut self) {
+        let Self(spool) = self;
+        let gathered = spool.keeper.gathered();
+        if matches!(spool.keeper.durably, Durably::AtOnce) {
+            // It may take long.
+            spool.ask(Command::Keep(gathered));
+        } else if spool.keeper.keep_and_reply(gathered) {
+            spool.ask(Command::Tidy);
+        }
+    }
+}
+
 fn prepare(
     opened: Opened,
     spool: &config::Spool,
@@ -311,6 +321,7 @@ fn prepare(
         metrics: Arc::clone(metrics),
         observer: Arc::clone(observer),
         durably,
+        gathered: Mutex::default(),
     });
     let (replies, out) = unbounded_channel();
     let writer = Writer::new(Arc::clone(&keeper), files, dead, replies);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use falco_event::{Alert, Timestamp};
+use tokio::sync::oneshot;
 
 use super::ledger::{Ledger, Short};
 use super::store::{LEVELS, Store, on_disk};
@@ -20,12 +21,12 @@ use crate::observer::{Observer, guarded};
 const SPARE: u64 = 256 * 1024;
 
 /// Alerts to be kept, all of them or none.
-#[derive(Clone, Copy)]
-pub(crate) struct Keep<'a> {
-    pub(crate) alerts: &'a [Alert],
+pub(crate) struct Keep {
+    pub(crate) alerts: Arc<[Alert]>,
     /// The room that they were promised; none if others make room.
     pub(crate) promised: u64,
     pub(crate) make_room: bool,
+    pub(crate) reply: oneshot::Sender<Result<(), Short>>,
 }
 
 /// The store, and who is told of what comes and goes.
@@ -35,6 +36,8 @@ pub(crate) struct Keeper {
     pub(super) metrics: Arc<Metrics>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) durably: Durably,
+    /// What is to be kept together next.
+    pub(super) gathered: Mutex<Vec<Keep>>,
 }
 
 /// When what is written is brought to the disk.
@@ -50,17 +53,37 @@ impl Keeper {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts alerts with those that are kept together next; whether they are the first of these.
+    pub(super) fn gather(&self, keep: Keep) -> bool {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.push(keep);
+        gathered.len() == 1
+    }
+
+    /// What was gathered.
+    pub(super) fn gathered(&self) -> Vec<Keep> {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *gathered)
+    }
+
+    /// Keeps alerts and tells who waits. Whether the thread of the spool should be told.
+    pub(super) fn keep_and_reply(&self, keeps: Vec<Keep>) -> bool {
+        let (results, tell) = self.keep(&keeps);
+        for (keep, result) in keeps.into_iter().zip(results) {
+            // Who does not wait any more has hung up.
+            let _ = keep.reply.send(result);
+        }
+        tell
+    }
+
     /// Keeps what came together; what became of each.
     ///
     /// And whether the thread of the spool should be told: something is to be tidied up, or to be tried again.
-    pub(crate) fn keep(&self, keeps: &[Keep<'_>]) -> (Vec<Result<(), Short>>, bool) {
+    pub(super) fn keep(&self, keeps: &[Keep]) -> (Vec<Result<(), Short>>, bool) {
         let received = Timestamp::now();
         // To the end: the senders are told in the order of the numbers.
         let mut store = self.store();
-        let written: Vec<_> = keeps
-            .iter()
-            .map(|keep| self.write(&mut store, *keep, received))
-            .collect();
+        let written = self.write_all(&mut store, keeps, received);
         let synced = match &self.durably {
             Durably::AtOnce => self.sync(&mut store),
             Durably::Later(syncer) => {
@@ -76,7 +99,7 @@ impl Keeper {
         for (keep, written) in keeps.iter().zip(written) {
             results.push(match written {
                 Ok(keys) if synced => {
-                    tell |= self.tell(keep.alerts, &keys, received);
+                    tell |= self.tell(&keep.alerts, &keys, received);
                     Ok(())
                 }
                 Ok(keys) => {
@@ -108,20 +131,42 @@ impl Keeper {
         self.ledger.committed(items, None)
     }
 
-    /// The keys of alerts that are written now.
-    fn write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
-        let written = self.try_write(store, keep, received);
-        // First: nobody is promised the same room between.
-        self.ledger.set_counts(store.counts());
-        self.ledger.keep_promise(keep.promised);
-        written
+    /// The keys of alerts that are written now: all together, or each alone where that is not possible.
+    fn write_all(
+        &self,
+        store: &mut Store,
+        keeps: &[Keep],
+        received: Timestamp,
+    ) -> Vec<Result<Vec<Key>, Short>> {
+        if keeps.len() > 1 && !keeps.iter().any(|keep| keep.make_room) {
+            let alerts = keeps.iter().flat_map(|keep| &*keep.alerts);
+            if let Ok(keys) = self.add(store, alerts, received) {
+                let mut keys = keys.into_iter();
+                let of = |keep: &Keep| Ok(keys.by_ref().take(keep.alerts.len()).collect());
+                let written = keeps.iter().map(of).collect();
+                self.keep_promise(store, keeps.iter().map(|keep| keep.promised).sum());
+                return written;
+            }
+        }
+        let one = |keep: &Keep| {
+            let written = self.try_write(store, keep, received);
+            self.keep_promise(store, keep.promised);
+            written
+        };
+        keeps.iter().map(one).collect()
     }
 
-    fn try_write(&self, store: &mut Store, keep: Keep<'_>, received: Timestamp) -> Result<Vec<Key>, Short> {
+    fn keep_promise(&self, store: &Store, promised: u64) {
+        // First: nobody is promised the same room between.
+        self.ledger.set_counts(store.counts());
+        self.ledger.keep_promise(promised);
+    }
+
+    fn try_write(&self, store: &mut Store, keep: &Keep, received: Timestamp) -> Result<Vec<Key>, Short> {
         if keep.make_room {
-            self.make_room(store, keep.alerts)?;
+            self.make_room(store, &keep.alerts)?;
         }
-        match self.add(store, keep.alerts, received) {
+        match self.add(store, keep.alerts.iter(), received) {
             Ok(keys) => Ok(keys),
             Err(error) if is_full(&error) => {
                 // The disk is full before the spool is. Who has waited makes room, the others wait.
@@ -129,8 +174,8 @@ impl Keeper {
                 if !keep.make_room {
                     return Err(Short::Full);
                 }
-                self.make_room(store, keep.alerts)?;
-                self.add(store, keep.alerts, received)
+                self.make_room(store, &keep.alerts)?;
+                self.add(store, keep.alerts.iter(), received)
                     .map_err(|error| self.failed(&error))
             }
             Err(error) => Err(self.failed(&error)),
@@ -138,19 +183,21 @@ impl Keeper {
     }
 
     /// Adds all of them or none.
-    fn add(&self, store: &mut Store, alerts: &[Alert], received: Timestamp) -> io::Result<Vec<Key>> {
-        let mut keys = Vec::with_capacity(alerts.len());
-        for alert in alerts {
-            let level = level(alert);
-            match store.add(level, received.as_microsecond(), alert.as_bytes()) {
-                Ok(seq) => keys.push(Key { level, seq }),
-                Err(error) => {
-                    self.take_back(&keys);
-                    return Err(error);
-                }
+    fn add<'a>(
+        &self,
+        store: &mut Store,
+        alerts: impl Iterator<Item = &'a Alert>,
+        received: Timestamp,
+    ) -> io::Result<Vec<Key>> {
+        let key = |(level, seq)| Key { level, seq };
+        let alerts = alerts.map(|alert| (level(alert), alert.as_bytes()));
+        match store.add_all(received.as_microsecond(), alerts) {
+            Ok(added) => Ok(added.into_iter().map(key).collect()),
+            Err((error, added)) => {
+                self.take_back(&added.into_iter().map(key).collect::<Vec<_>>());
+                Err(error)
             }
         }
-        Ok(keys)
     }
 
     /// Alerts that were added and are not to be sent: whoever brought them is told that they were not taken.

@@ -37,6 +37,9 @@ const PARTS: u64 = 64;
 /// How many segments' bytes of alerts that are gone may stay, beside as many as the others have.
 const DEAD: u64 = 8;
 
+/// How much memory is kept for what is written together, in bytes.
+const TOGETHER: usize = 64 * 1024;
+
 /// How many alerts a level has, and the bytes that they take on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
@@ -61,6 +64,9 @@ impl Count {
     }
 }
 
+/// The level and the number of each alert.
+type Added = Vec<(usize, i64)>;
+
 /// What an alert of so many bytes takes on the disk.
 pub(crate) fn on_disk(bytes: usize) -> u64 {
     frame::size(bytes) as u64
@@ -75,7 +81,6 @@ pub(crate) struct Store {
     unsynced: Vec<Arc<dyn DiskFile>>,
     /// There are files whose names may not be on the disk.
     names: bool,
-    buffer: Vec<u8>,
     /// What was written down last of how far each sink is.
     progress: Vec<u8>,
     closed: bool,
@@ -91,6 +96,9 @@ struct Level {
     last: Option<Arc<dyn DiskFile>>,
     unsynced: bool,
     count: Count,
+    /// Alerts that are to be written together, and how many these are.
+    together: Vec<u8>,
+    alerts: u64,
 }
 
 /// What is to be brought to the disk.
@@ -141,25 +149,60 @@ impl Store {
 
     /// Adds an alert; its number. After an error it is not there.
     pub(crate) fn add(&mut self, number: usize, received: i64, data: &[u8]) -> io::Result<i64> {
+        let added = self.add_all(received, std::iter::once((number, data)));
+        let added = added.map_err(|(error, _)| error)?;
+        added.first().map(|(_, seq)| *seq).ok_or_else(no_level)
+    }
+
+    /// Adds alerts of a level each, with one write to each file.
+    ///
+    /// # Errors
+    /// Not all of them are there, but those that it comes with.
+    pub(crate) fn add_all<'a>(
+        &mut self,
+        received: i64,
+        alerts: impl Iterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Added, (io::Error, Added)> {
+        let mut added = Added::new();
+        let put = || {
+            for (number, data) in alerts {
+                added.push((number, self.put(number, received, data)?));
+            }
+            self.levels.iter_mut().try_for_each(Level::write)
+        };
+        let Err(error) = put() else { return Ok(added) };
+        self.levels.iter_mut().for_each(Level::forget);
+        added.retain(|(number, seq)| self.levels.get(*number).is_some_and(|level| *seq < level.next));
+        Err((error, added))
+    }
+
+    /// Lets an alert be written with others.
+    fn put(&mut self, number: usize, received: i64, data: &[u8]) -> io::Result<i64> {
         if self.closed {
             return Err(io::Error::other("the spool is closed"));
         }
         let size = on_disk(data.len());
-        let full = |segment: &Segment| segment.bytes > 0 && segment.bytes + size > self.segment_bytes;
-        let level = self.level(number)?;
-        if level.last.is_none() || level.segments.values().next_back().is_none_or(full) {
+        let segment_bytes = self.segment_bytes;
+        let level = self.level_mut(number)?;
+        let last = level
+            .segments
+            .values()
+            .next_back()
+            .filter(|_| level.last.is_some());
+        let bytes = last.map(|segment| segment.bytes + level.together.len() as u64);
+        if bytes.is_none_or(|bytes| bytes > 0 && bytes + size > segment_bytes) {
+            level.write()?;
             self.begin(number)?;
         }
-        self.buffer.clear();
-        let level = self.levels.get_mut(number).ok_or_else(no_level)?;
-        let seq = level.next;
+        let level = self.level_mut(number)?;
+        let seq = level.next.saturating_add_unsigned(level.alerts);
         Frame {
             number: seq,
             value: received,
             data,
         }
-        .put(&mut self.buffer);
-        level.append(&self.buffer)?;
+        .put(&mut level.together);
+        level.alerts += 1;
         Ok(seq)
     }
 
@@ -365,23 +408,35 @@ fn no_level() -> io::Error {
 }
 
 impl Level {
-    fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+    /// Writes what is to be written together.
+    fn write(&mut self) -> io::Result<()> {
+        if self.together.is_empty() {
+            return Ok(());
+        }
         let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
             return Err(io::Error::other("there is no segment"));
         };
-        if let Err(error) = file.append(frame) {
+        if let Err(error) = file.append(&self.together) {
             if file.truncate(segment.bytes).is_err() {
                 self.last = None;
             }
             return Err(error);
         }
-        let bytes = frame.len() as u64;
+        let (alerts, bytes) = (self.alerts, self.together.len() as u64);
         segment.bytes += bytes;
-        segment.numbers += 1;
-        self.next += 1;
+        segment.numbers += alerts;
+        self.next = self.next.saturating_add_unsigned(alerts);
         self.unsynced = true;
-        self.count.add(Count { alerts: 1, bytes });
+        self.count.add(Count { alerts, bytes });
+        self.forget();
         Ok(())
+    }
+
+    /// Nothing is to be written any more.
+    fn forget(&mut self) {
+        self.together.clear();
+        self.together.shrink_to(TOGETHER);
+        self.alerts = 0;
     }
 
     /// Writes down that these alerts of a segment are gone, unless it goes as a whole.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::dead::{DeadLetter, DeadLetters};
-use super::keeper::{self, Keeper};
+use super::keeper::{Keep, Keeper};
 use super::ledger::Short;
 use super::open::Files;
 use super::ranges::Ranges;
@@ -33,7 +33,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What is asked of the writer.
 pub(crate) enum Command {
-    Keep(Keep),
+    /// Alerts are to be kept together.
+    Keep(Vec<Keep>),
     Read {
         sink: usize,
         want: Want,
@@ -54,14 +55,6 @@ pub(crate) enum Command {
     Tidy,
     /// Writes down what there is to write down, and ends.
     Close(oneshot::Sender<()>),
-}
-
-/// Alerts to be kept, by those who do not do it themselves.
-pub(crate) struct Keep {
-    pub(crate) alerts: Arc<[Alert]>,
-    pub(crate) promised: u64,
-    pub(crate) make_room: bool,
-    pub(crate) reply: oneshot::Sender<Result<(), Short>>,
 }
 
 /// A reply to one who asked to keep alerts.
@@ -151,7 +144,7 @@ impl Writer {
         let (mut keeps, mut others) = (Vec::new(), Vec::new());
         for command in commands {
             match command {
-                Command::Keep(keep) => keeps.push(keep),
+                Command::Keep(mut together) => keeps.append(&mut together),
                 other @ (Command::Read { .. }
                 | Command::Again { .. }
                 | Command::Bury { .. }
@@ -207,15 +200,7 @@ impl Writer {
     }
 
     fn keep(&self, keeps: Vec<Keep>) {
-        let all: Vec<_> = keeps
-            .iter()
-            .map(|keep| keeper::Keep {
-                alerts: &keep.alerts,
-                promised: keep.promised,
-                make_room: keep.make_room,
-            })
-            .collect();
-        let (results, _) = self.keeper.keep(&all);
+        let (results, _) = self.keeper.keep(&keeps);
         let replies = keeps.into_iter().zip(results);
         let mut replies: Vec<_> = replies
             .map(|(keep, result)| Reply {

@@ -20,7 +20,6 @@ impl Store {
             segment_bytes: (bytes / PARTS).min(SEGMENT),
             unsynced: Vec::new(),
             names: false,
-            buffer: Vec::new(),
             progress: Vec::new(),
             closed: false,
         };
