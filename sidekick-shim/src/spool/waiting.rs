@@ -3,11 +3,12 @@
 //! Of an alert on the disk nothing is kept but its number in a range, so that a million of them take no room. In good
 //! times the disk is never read. The ranges may hold more than there is: who reads finds out what exists.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use falco_event::{Alert, Timestamp};
+use hashbrown::HashMap;
 use tokio::time::Instant;
 
 use super::ranges::Ranges;
@@ -274,21 +275,24 @@ impl Waiting {
     }
 
     fn put_out(&mut self, key: Key, out: Out) {
-        self.take_out(key);
         if let Out::Whole(item) = &out {
             self.whole += 1;
             self.whole_bytes += item.alert.as_bytes().len();
         }
-        self.out.insert(key, out);
+        let before = self.out.insert(key, out);
+        self.less_whole(before.as_ref());
     }
 
-    fn take_out(&mut self, key: Key) -> Option<Out> {
-        let out = self.out.remove(&key)?;
-        if let Out::Whole(item) = &out {
+    fn take_out(&mut self, key: Key) {
+        let out = self.out.remove(&key);
+        self.less_whole(out.as_ref());
+    }
+
+    fn less_whole(&mut self, out: Option<&Out>) {
+        if let Some(Out::Whole(item)) = out {
             self.whole = self.whole.saturating_sub(1);
             self.whole_bytes = self.whole_bytes.saturating_sub(item.alert.as_bytes().len());
         }
-        Some(out)
     }
 
     /// One reading at a time for each end.

@@ -98,13 +98,34 @@ impl Model {
     }
 }
 
+/// Adds alerts together, a fifth of them to another level.
 fn add(store: &mut Store, level: usize, sizes: &[usize], model: &mut Model) -> io::Result<()> {
-    for size in sizes {
-        let data = vec![u8::try_from(size % 251).unwrap(); *size];
-        let seq = store.add(level, 7, &data)?;
-        model.there.insert((level, seq), data);
+    let data = |size: &usize| vec![u8::try_from(size % 251).unwrap(); *size];
+    let level = |size: &usize| {
+        if size.is_multiple_of(5) {
+            (level + 1) % LEVELS
+        } else {
+            level
+        }
+    };
+    let alerts: Vec<_> = sizes.iter().map(|size| (level(size), data(size))).collect();
+    let added = store.add_all(7, alerts.iter().map(|(level, data)| (*level, &**data)));
+    let (added, result) = match added {
+        Ok(added) => (added, Ok(())),
+        Err((error, added)) => (added, Err(error)),
+    };
+    // After an error it is the first ones of each level.
+    for level in 0..LEVELS {
+        let keys = added.iter().filter(|(of, _)| *of == level);
+        let data = alerts.iter().filter(|(of, _)| *of == level);
+        model
+            .there
+            .extend(keys.zip(data).map(|(key, (_, data))| (*key, data.clone())));
     }
-    Ok(())
+    if result.is_ok() {
+        assert_eq!(added.len(), sizes.len());
+    }
+    result
 }
 
 fn carry_out(store: &mut Store, step: &Step, model: &mut Model) -> io::Result<()> {
@@ -249,7 +270,20 @@ fn a_full_disk_takes_nothing_and_loses_nothing() {
     let refused = store.add(1, 8, &vec![b'x'; 100 * 1024]).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     assert_eq!(alerts(&store), model.there);
-    add(&mut store, 1, &[10], &mut model).unwrap();
+    // Of many together some have room: who adds them is told which, and takes them back.
+    let (before, many) = (model.there.clone(), [1000; 100]);
+    let refused = add(&mut store, 1, &many, &mut model).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    assert_eq!(alerts(&store), model.there);
+    assert!((1..many.len()).contains(&(model.there.len() - before.len())));
+    let taken_back = model.there.keys().filter(|key| !before.contains_key(key));
+    for (level, seq) in taken_back {
+        store.remove(*level, &Ranges::from_iter([*seq..=*seq])).unwrap();
+    }
+    store.sweep(true).unwrap();
+    model.there = before;
+    assert_eq!(alerts(&store), model.there);
+    add(&mut store, 1, &[11], &mut model).unwrap();
     // To the last byte, and still something can go.
     disk.leave_room(Some(0));
     store.add(1, 8, b"x").unwrap_err();
