@@ -340,7 +340,10 @@ impl<P: Post> Sender<P> {
     }
 
     fn give_up(&self, trip: &Trip, answer: &Answer) {
-        if !self.spool.settle(self.way.number, trip.key) {
+        let waited = self.spool.settle(self.way.number, trip.key);
+        // The sink did not take it.
+        self.spool.ledger().rest(self.way.number, trip.key);
+        if !waited {
             return;
         }
         self.metrics.lost(Lost::TooOld, 1);

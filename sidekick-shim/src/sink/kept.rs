@@ -1,7 +1,7 @@
 //! The connections to a sink that are kept between requests.
 //!
-//! As many as there are requests at a time, and the one that was used last is used next. hyper-util's client can do this
-//! for any number of servers, and costs a tenth of what an alert costs in all.
+//! About as many as there are requests at a time, and the one that was used last is used next. hyper-util's client can do
+//! this for any number of servers, and costs more.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -16,12 +16,16 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
-/// How long a connection is kept unused. Shorter than servers keep one (drop-server 60 s, Go's and Vert.x' none or
-/// longer): an alert sent on a connection that the sink is about to close is a try lost.
+/// For how long an unused connection is used again. Shorter than servers keep one (drop-server 60 s, Go's and Vert.x'
+/// none or longer): an alert sent on a connection that the sink is about to close is a try lost.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How long a kept connection may take until it can be used. One whose server answered early, and does not read the rest
+/// of the request, never can.
+const READY: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
 pub(super) type Failed = Box<dyn Error + Send + Sync>;
@@ -51,7 +55,7 @@ impl Kept {
     ) -> Result<(Response<Incoming>, Connection), Failed> {
         while let Some(mut kept) = self.take() {
             // The server may have closed it meanwhile. What was not sent on it is sent on another.
-            if kept.ready().await.is_err() {
+            if !matches!(timeout(READY, kept.ready()).await, Ok(Ok(()))) {
                 continue;
             }
             match kept.try_send_request(request).await {
@@ -75,9 +79,14 @@ impl Kept {
     }
 
     fn take(&self) -> Option<Connection> {
-        let (connection, since) = self.idle().pop_back()?;
+        let mut idle = self.idle();
+        let (connection, since) = idle.pop_back()?;
+        if since.elapsed() < IDLE {
+            return Some(connection);
+        }
         // Those before it are older.
-        (since.elapsed() < IDLE).then_some(connection)
+        idle.clear();
+        None
     }
 
     async fn open(&self) -> Result<Connection, Failed> {

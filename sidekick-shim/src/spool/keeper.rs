@@ -1,7 +1,8 @@
 //! Keeps alerts: written first, then told to the senders, then answered.
 //!
-//! With durability `crash` whoever took an alert writes it: that costs one call of the system, into memory of the kernel.
-//! With `power-loss` the spool's thread does, for all who wait for the disk together.
+//! What is taken in one turn of the runtime is written together. With durability `crash` whoever was first does it: that
+//! costs one call of the system, into memory of the kernel. With `power-loss` the spool's thread does, and more of them
+//! together, while it waits for the disk.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,6 +84,7 @@ impl Keeper {
         let received = Timestamp::now();
         // To the end: the senders are told in the order of the numbers.
         let mut store = self.store();
+        let had_finished = self.ledger.has_finished();
         let written = self.write_all(&mut store, keeps, received);
         let synced = match &self.durably {
             Durably::AtOnce => self.sync(&mut store),
@@ -95,11 +97,11 @@ impl Keeper {
                 true
             }
         };
-        let (mut results, mut tell) = (Vec::new(), false);
+        let mut results = Vec::new();
         for (keep, written) in keeps.iter().zip(written) {
             results.push(match written {
                 Ok(keys) if synced => {
-                    tell |= self.tell(&keep.alerts, &keys, received);
+                    self.tell(&keep.alerts, &keys, received);
                     Ok(())
                 }
                 Ok(keys) => {
@@ -114,12 +116,14 @@ impl Keeper {
             self.can_be_written();
             self.hold_to_shares();
         }
-        tell |= results.iter().any(Result::is_err);
+        // Not again and again: the thread goes on while there is something.
+        let finished = !had_finished && self.ledger.has_finished();
+        let tell = finished || results.iter().any(Result::is_err);
         (results, tell)
     }
 
-    /// Tells the senders; whether there is something that none of them wants, the first in a while.
-    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) -> bool {
+    /// Tells the senders.
+    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) {
         // Before the senders see it: the hops of an alert are seen in their order.
         self.metrics.accepted(alerts.len() as u64);
         guarded(|| alerts.iter().for_each(|alert| self.observer.accepted(alert)));
@@ -128,45 +132,43 @@ impl Keeper {
             let alert = alert.clone();
             (*key, Item { alert, received, age })
         });
-        self.ledger.committed(items, None)
+        self.ledger.committed(items, None);
     }
 
-    /// The keys of alerts that are written now: all together, or each alone where that is not possible.
+    /// The keys of alerts that are written now: all together, and alone what could not be written with the others.
     fn write_all(
         &self,
         store: &mut Store,
         keeps: &[Keep],
         received: Timestamp,
     ) -> Vec<Result<Vec<Key>, Short>> {
+        let mut together = Vec::new();
         if keeps.len() > 1 && !keeps.iter().any(|keep| keep.make_room) {
             let alerts = keeps.iter().flat_map(|keep| &*keep.alerts);
-            if let Ok(keys) = self.add(store, alerts, received) {
-                let mut keys = keys.into_iter();
-                let of = |keep: &Keep| Ok(keys.by_ref().take(keep.alerts.len()).collect());
-                let written = keeps.iter().map(of).collect();
-                self.keep_promise(store, keeps.iter().map(|keep| keep.promised).sum());
-                return written;
-            }
+            (together, _) = self.add(store, alerts, received);
         }
+        let mut together = together.into_iter();
         let one = |keep: &Keep| {
-            let written = self.try_write(store, keep, received);
-            self.keep_promise(store, keep.promised);
+            let keys: Vec<_> = together.by_ref().take(keep.alerts.len()).flatten().collect();
+            let written = if keys.len() == keep.alerts.len() {
+                Ok(keys)
+            } else {
+                self.take_back(&keys);
+                self.try_write(store, keep, received)
+            };
+            // First: nobody is promised the same room between.
+            self.ledger.set_counts(store.counts());
+            self.ledger.keep_promise(keep.promised);
             written
         };
         keeps.iter().map(one).collect()
-    }
-
-    fn keep_promise(&self, store: &Store, promised: u64) {
-        // First: nobody is promised the same room between.
-        self.ledger.set_counts(store.counts());
-        self.ledger.keep_promise(promised);
     }
 
     fn try_write(&self, store: &mut Store, keep: &Keep, received: Timestamp) -> Result<Vec<Key>, Short> {
         if keep.make_room {
             self.make_room(store, &keep.alerts)?;
         }
-        match self.add(store, keep.alerts.iter(), received) {
+        match self.add_whole(store, &keep.alerts, received) {
             Ok(keys) => Ok(keys),
             Err(error) if is_full(&error) => {
                 // The disk is full before the spool is. Who has waited makes room, the others wait.
@@ -175,7 +177,7 @@ impl Keeper {
                     return Err(Short::Full);
                 }
                 self.make_room(store, &keep.alerts)?;
-                self.add(store, keep.alerts.iter(), received)
+                self.add_whole(store, &keep.alerts, received)
                     .map_err(|error| self.failed(&error))
             }
             Err(error) => Err(self.failed(&error)),
@@ -183,21 +185,26 @@ impl Keeper {
     }
 
     /// Adds all of them or none.
+    fn add_whole(&self, store: &mut Store, alerts: &[Alert], received: Timestamp) -> io::Result<Vec<Key>> {
+        let (added, result) = self.add(store, alerts.iter(), received);
+        let keys: Vec<_> = added.into_iter().flatten().collect();
+        if result.is_err() {
+            self.take_back(&keys);
+        }
+        result.map(|()| keys)
+    }
+
+    /// Adds alerts; the keys of those that are there.
     fn add<'a>(
         &self,
         store: &mut Store,
         alerts: impl Iterator<Item = &'a Alert>,
         received: Timestamp,
-    ) -> io::Result<Vec<Key>> {
-        let key = |(level, seq)| Key { level, seq };
+    ) -> (Vec<Option<Key>>, io::Result<()>) {
         let alerts = alerts.map(|alert| (level(alert), alert.as_bytes()));
-        match store.add_all(received.as_microsecond(), alerts) {
-            Ok(added) => Ok(added.into_iter().map(key).collect()),
-            Err((error, added)) => {
-                self.take_back(&added.into_iter().map(key).collect::<Vec<_>>());
-                Err(error)
-            }
-        }
+        let (added, result) = store.add_all(received.as_microsecond(), alerts);
+        let key = |added: Option<_>| added.map(|(level, seq)| Key { level, seq });
+        (added.into_iter().map(key).collect(), result)
     }
 
     /// Alerts that were added and are not to be sent: whoever brought them is told that they were not taken.

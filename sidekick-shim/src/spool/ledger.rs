@@ -151,11 +151,9 @@ impl Ledger {
         state.finished.get(level).is_some_and(|seqs| !seqs.is_empty())
     }
 
-    /// Alerts that are on the disk now; to every sink that wants them, or to one. Whether one is finished
-    /// with that, the first in a while.
-    pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) -> bool {
+    /// Alerts that are on the disk now; to every sink that wants them, or to one.
+    pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) {
         let mut state = self.state();
-        let was_finished = state.is_finished();
         for (key, item) in alerts {
             let mut wanted = false;
             for (number, (line, waiting)) in self.sinks.iter().zip(&mut state.waiting).enumerate() {
@@ -169,10 +167,8 @@ impl Ledger {
                 state.finish(key);
             }
         }
-        let tell = !was_finished && state.is_finished();
         drop(state);
         self.wake();
-        tell
     }
 
     pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {

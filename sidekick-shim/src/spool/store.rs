@@ -64,9 +64,6 @@ impl Count {
     }
 }
 
-/// The level and the number of each alert.
-type Added = Vec<(usize, i64)>;
-
 /// What an alert of so many bytes takes on the disk.
 pub(crate) fn on_disk(bytes: usize) -> u64 {
     frame::size(bytes) as u64
@@ -149,31 +146,34 @@ impl Store {
 
     /// Adds an alert; its number. After an error it is not there.
     pub(crate) fn add(&mut self, number: usize, received: i64, data: &[u8]) -> io::Result<i64> {
-        let added = self.add_all(received, std::iter::once((number, data)));
-        let added = added.map_err(|(error, _)| error)?;
-        added.first().map(|(_, seq)| *seq).ok_or_else(no_level)
+        let (added, result) = self.add_all(received, std::iter::once((number, data)));
+        let added = added.into_iter().flatten().next();
+        result.and(added.map(|(_, seq)| seq).ok_or_else(no_level))
     }
 
-    /// Adds alerts of a level each, with one write to each file.
-    ///
-    /// # Errors
-    /// Not all of them are there, but those that it comes with.
+    /// Adds alerts of a level each, with one write to each file; the level and the number of each that is there. After an
+    /// error that are not all, and what comes after the error is not mentioned.
     pub(crate) fn add_all<'a>(
         &mut self,
         received: i64,
         alerts: impl Iterator<Item = (usize, &'a [u8])>,
-    ) -> Result<Added, (io::Error, Added)> {
-        let mut added = Added::new();
+    ) -> (Vec<Option<(usize, i64)>>, io::Result<()>) {
+        let mut added = Vec::new();
         let put = || {
             for (number, data) in alerts {
-                added.push((number, self.put(number, received, data)?));
+                added.push(Some((number, self.put(number, received, data)?)));
             }
             self.levels.iter_mut().try_for_each(Level::write)
         };
-        let Err(error) = put() else { return Ok(added) };
-        self.levels.iter_mut().for_each(Level::forget);
-        added.retain(|(number, seq)| self.levels.get(*number).is_some_and(|level| *seq < level.next));
-        Err((error, added))
+        let result = put();
+        if result.is_err() {
+            self.levels.iter_mut().for_each(Level::forget);
+            let is_there = |(number, seq): &(usize, i64)| {
+                self.levels.get(*number).is_some_and(|level| *seq < level.next)
+            };
+            added.iter_mut().for_each(|added| *added = added.filter(is_there));
+        }
+        (added, result)
     }
 
     /// Lets an alert be written with others.
@@ -469,7 +469,7 @@ impl Level {
 }
 
 #[cfg(test)]
-mod faulty;
+pub(super) mod faulty;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

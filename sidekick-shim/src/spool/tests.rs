@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use super::store::Store;
+use super::store::faulty::Faulty;
 use super::*;
 use crate::config::{Config, Durability};
-use crate::fixture::{alert, config, rules, spool};
+use crate::fixture::{self, alert, config, rules, spool};
 use crate::metrics::Metrics;
 
 /// A spool in a folder.
@@ -227,4 +229,52 @@ fn who_brings_alerts_gives_way_while_the_sender_is_behind() {
     assert_eq!(turns(), at_once + TURNS as usize);
     spool.ledger().rest(0, key);
     assert_eq!(turns(), at_once, "the sink takes none any more");
+}
+
+#[test]
+fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
+    let (disk, config) = (Faulty::default(), config(16 << 20));
+    let mut opened = open(&config.spool).unwrap();
+    opened.store = Store::open(Arc::new(disk.clone()), 16 << 20).unwrap().0;
+    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
+    let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    let spool = Spool {
+        writer: To::Inline(Arc::new(Mutex::new(writer))),
+        keeper,
+        when_full: WhenFull::Reject,
+        replies: Arc::default(),
+    };
+    let debug = fixture::text(&"d".repeat(1_000)).replace("Notice", "Debug");
+    let debug = falco_event::Alert::from_slice(debug.as_bytes()).unwrap();
+    let gather = |alerts: Vec<_>| {
+        let (reply, kept) = oneshot::channel();
+        let promised = alerts
+            .iter()
+            .map(|alert: &Alert| on_disk(alert.as_bytes().len()))
+            .sum();
+        spool.ledger().promise(promised).unwrap();
+        spool.keeper.gather(Keep {
+            alerts: alerts.into(),
+            promised,
+            make_room: false,
+            reply,
+        });
+        kept
+    };
+    let kept = [gather(vec![alert("a"), debug]), gather(vec![alert("b")])];
+    // The notices are written, and the other of the first of them is not; alone it is.
+    disk.refuse_once(1_000);
+    let tell = spool.keeper.keep_and_reply(spool.keeper.gathered());
+    assert!(tell, "what was taken back has to go");
+    for mut kept in kept {
+        assert_eq!(kept.try_recv().unwrap(), Ok(()));
+    }
+    assert_eq!(
+        spool.ledger().promise((16 << 20) - 8 * 1024),
+        Ok(()),
+        "all that was promised is given back"
+    );
+    let mut rules = rules(&spool);
+    rules.sort();
+    assert_eq!(rules, ["a", "b", &"d".repeat(1_000)]);
 }

@@ -18,8 +18,9 @@ use super::store::{Count, LEVELS, Want};
 const FRESH_ALERTS: usize = 512;
 const FRESH_BYTES: usize = 1024 * 1024;
 
-/// With so many fresh ones the sender is behind.
+/// With so many fresh ones, or so many bytes of them, the sender is behind.
 const BEHIND: usize = FRESH_ALERTS / 2;
+const BEHIND_BYTES: usize = FRESH_BYTES / 2;
 
 /// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.
 const RESTING: usize = 256;
@@ -111,7 +112,7 @@ pub(crate) struct Waiting {
     whole: usize,
     whole_bytes: usize,
     reading: [bool; 2],
-    /// The sink took the last alert that it was sent.
+    /// No alert had to rest since one was settled.
     takes: bool,
 }
 
@@ -174,7 +175,7 @@ impl Waiting {
     /// Whether a sink that takes alerts gets them later than they come. Those that come now would not stay in memory until
     /// their turn.
     pub(crate) fn is_behind(&self) -> bool {
-        self.takes && self.fresh > BEHIND
+        self.takes && (self.fresh > BEHIND || self.fresh_bytes > BEHIND_BYTES)
     }
 
     pub(crate) fn pends(&self, key: Key) -> bool {

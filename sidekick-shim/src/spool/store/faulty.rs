@@ -12,7 +12,7 @@ use super::disk::{Disk, DiskFile};
 const SECTOR: usize = 512;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faulty(Arc<Mutex<State>>);
+pub(crate) struct Faulty(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -27,6 +27,8 @@ struct State {
     cut: Option<usize>,
     /// How many bytes its files may have.
     room: Option<usize>,
+    /// From how many bytes on something that is added fails, once.
+    refused: Option<usize>,
 }
 
 /// A name that stands for a file from now on, or for none.
@@ -67,6 +69,10 @@ impl Faulty {
     pub(super) fn is_cut(&self) -> bool {
         let state = self.state();
         state.cut.is_some_and(|cut| state.steps >= cut)
+    }
+
+    pub(crate) fn refuse_once(&self, bytes: usize) {
+        self.state().refused = Some(bytes);
     }
 
     pub(super) fn leave_room(&self, bytes: Option<usize>) {
@@ -222,6 +228,9 @@ impl DiskFile for Opened {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         state.step()?;
+        if state.refused.take_if(|refused| bytes.len() >= *refused).is_some() {
+            return Err(io::Error::other("refused"));
+        }
         let room = state
             .room
             .map_or(usize::MAX, |room| room.saturating_sub(state.used()));
