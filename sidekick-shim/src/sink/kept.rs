@@ -143,6 +143,8 @@ mod tests {
         Request::post("/").body(Full::default()).unwrap()
     }
 
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
     async fn answer(stream: &mut TcpStream) {
         let mut bytes = [0; 1024];
         let mut head = Vec::new();
@@ -151,8 +153,7 @@ mod tests {
             assert_ne!(more, 0);
             head.extend_from_slice(&bytes[..more]);
         }
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        stream.write_all(answer).await.unwrap();
+        stream.write_all(OK).await.unwrap();
     }
 
     /// Sends a request and keeps the connection; the server's end of a new one.
@@ -184,6 +185,22 @@ mod tests {
         while !kept.idle().front().unwrap().0.is_closed() {
             tokio::task::yield_now().await;
         }
+        once(&kept, &listener).await;
+    }
+
+    #[tokio::test]
+    async fn one_whose_server_does_not_read_the_rest_holds_nothing_up() {
+        let (kept, listener) = kept().await;
+        let large = Request::post("/").body(Full::from(vec![0; 32 << 20])).unwrap();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(OK).await.unwrap();
+            stream
+        };
+        let (sent, _stream) = tokio::join!(kept.send(large), serve);
+        kept.keep(sent.unwrap().1);
+        // Nothing else happens, so that the time it may take is over at once.
+        tokio::time::pause();
         once(&kept, &listener).await;
     }
 
