@@ -4,7 +4,7 @@ mod peers;
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +13,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -37,13 +37,16 @@ pub(crate) const CONNECTIONS: usize = 512;
 /// How many of them on a port for probes and metrics.
 pub(crate) const PLAIN_CONNECTIONS: usize = 32;
 
-/// How long a client may take to send a request's header. hyper counts a kept connection's idle time with it,
-/// so it is as long as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
+/// How long a client may take to send a request's header. A kept connection's idle time counts with it, so it is as long
+/// as falcosidekick's idle time-out: a shorter one closes connections that Falco is about to use again.
 const HEADER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long until a new connection's first header is there. Falco connects when it has an alert to send; one who has
 /// shown nothing holds a place all the same.
 const FIRST_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a request that took long is answered, and another is late.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How often at most the log says that a peer has too many connections: it can try thousands of times a second.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -186,31 +189,64 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = HangUp>,
 {
-    let asked = &Notify::new();
+    let silence = &Silence::until(Instant::now() + FIRST_DEADLINE);
     let told = service_fn(move |request| {
-        asked.notify_one();
-        service.call(request)
+        silence.broken();
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await;
+            silence.begins(Instant::now() + HEADER_DEADLINE);
+            answer
+        }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_DEADLINE)
         .max_header_size(HEADER_BYTES)
         .max_buf_size(READ_BUFFER)
         .serve_connection(io, told);
     tokio::select! {
+        biased;
         end = watcher.watch(connection) => {
             if let Err(error) = end {
                 tracing::debug!(%error, "a connection ended early");
             }
         }
-        () = silent(asked) => tracing::debug!("a connection was closed: it asked for nothing"),
+        () = silence.is_over() => tracing::debug!("a connection was closed: it asked for nothing"),
     }
 }
 
-/// Ready when a new connection has asked for nothing in time, and never else.
-async fn silent(asked: &Notify) {
-    if timeout(FIRST_DEADLINE, asked.notified()).await.is_ok() {
-        std::future::pending::<()>().await;
+/// The time in which a client asks for nothing: one timer for a connection, where hyper's would be one for each request.
+struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    fn until(over: Instant) -> Self {
+        Self(Mutex::new(Some(over)))
+    }
+
+    fn over(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request is here, and takes the time that it takes.
+    fn broken(&self) {
+        *self.over() = None;
+    }
+
+    /// It was answered.
+    fn begins(&self, until: Instant) {
+        *self.over() = Some(until);
+    }
+
+    /// Ready when it has lasted too long.
+    async fn is_over(&self) {
+        loop {
+            let now = Instant::now();
+            let look = match *self.over() {
+                Some(over) if over <= now => return,
+                Some(over) => over,
+                None => now + LOOK,
+            };
+            sleep_until(look).await;
+        }
     }
 }
 

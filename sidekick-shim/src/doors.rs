@@ -115,15 +115,15 @@ async fn serve(
         tokio::time::sleep(linger).await;
     };
     let service = |peer| {
-        let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
-        let patience = all.of(peer);
+        let all = (gate.clone(), front.clone(), drain.clone(), all.of(peer));
+        let all = Arc::new(all);
         service_fn(move |request| {
-            let (gate, front, drain) = (gate.clone(), front.clone(), drain.clone());
-            let patience = patience.clone();
+            let all = Arc::clone(&all);
             async move {
+                let (gate, front, drain, patience) = &*all;
                 let mut answer = match gate.refuse(&request, &front.metrics) {
                     Some(refusal) => refusal,
-                    None => front.answer(request, &patience).await?,
+                    None => front.answer(request, patience).await?,
                 };
                 if drain.is_cancelled() {
                     let close = HeaderValue::from_static("close");

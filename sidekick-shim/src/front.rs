@@ -74,7 +74,7 @@ pub(crate) struct HangUp;
 impl Front {
     /// Answers one request of a connection. Nearly every one has an answer: what goes wrong is said in its status and in
     /// the log, since Falco looks at neither.
-    pub(crate) async fn answer<B>(self, request: Request<B>, patience: &Patience) -> Result<Answer, HangUp>
+    pub(crate) async fn answer<B>(&self, request: Request<B>, patience: &Patience) -> Result<Answer, HangUp>
     where
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {

@@ -101,10 +101,7 @@ impl Sender {
                 &[namespace.as_str().as_bytes(), b"/", pod.as_str().as_bytes()],
             );
         }
-        for (name, value) in extensions(alert)
-            .into_iter()
-            .filter(|(name, _)| !self.overrides.has(name))
-        {
+        for (name, value) in extensions(alert).filter(|(name, _)| !self.overrides.has(name)) {
             event.member(name, &value);
         }
         if !self.overrides.has(RECORDED_TIME) {
@@ -133,9 +130,9 @@ fn pod(alert: &Alert) -> Option<(&Namespace, &PodName)> {
 }
 
 /// The extensions of an alert, without those that would be empty.
-pub(super) fn extensions(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
+pub(super) fn extensions(alert: &Alert) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let offender = alert.offender();
-    let mut extensions = vec![
+    let extensions = [
         ("rule", clean(alert.rule())),
         ("priority", Cow::Borrowed(alert.priority().as_str())),
         ("eventsource", clean(alert.source().unwrap_or("syscall"))),
@@ -150,8 +147,7 @@ pub(super) fn extensions(alert: &Alert) -> Vec<(&'static str, Cow<'_, str>)> {
             Cow::Borrowed(offender.pod.as_ref().map_or("", |name| name.as_str())),
         ),
     ];
-    extensions.retain(|(_, value)| !value.is_empty());
-    extensions
+    extensions.into_iter().filter(|(_, value)| !value.is_empty())
 }
 
 fn tags(alert: &Alert) -> String {

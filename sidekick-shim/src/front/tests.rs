@@ -33,7 +33,7 @@ impl Front {
     where
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        self.clone().answer(request, &Patience::default()).await.unwrap()
+        self.answer(request, &Patience::default()).await.unwrap()
     }
 }
 
@@ -279,7 +279,7 @@ async fn a_full_spool_delays_the_answer_and_then_the_oldest_make_room() {
     let patience = Patience::default();
     for (rule, delay) in [("a", 0), ("b", 0), ("c", 1), ("d", 0)] {
         let start = Instant::now();
-        let answer = front.clone().answer(post(fixture::text(rule)), &patience).await;
+        let answer = front.answer(post(fixture::text(rule)), &patience).await;
         assert_eq!(shown(answer.unwrap()).await, (200, String::new()), "{rule}");
         assert_eq!(start.elapsed().as_secs(), delay, "{rule}");
     }
@@ -329,7 +329,7 @@ async fn one_who_is_told_to_reject_hangs_up() {
     }
     let start = Instant::now();
     for _ in 0..2 {
-        let answer = front.clone().answer(post(fixture::text("c")), &patience).await;
+        let answer = front.answer(post(fixture::text("c")), &patience).await;
         assert_eq!(answer.unwrap_err(), HangUp);
     }
     assert_eq!(start.elapsed(), DELAY);
