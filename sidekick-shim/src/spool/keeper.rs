@@ -97,11 +97,11 @@ impl Keeper {
                 true
             }
         };
-        let mut results = Vec::new();
+        let (mut results, mut kept) = (Vec::with_capacity(keeps.len()), Vec::with_capacity(keeps.len()));
         for (keep, written) in keeps.iter().zip(written) {
             results.push(match written {
                 Ok(keys) if synced => {
-                    self.tell(&keep.alerts, &keys, received);
+                    kept.extend(keys.into_iter().zip(&*keep.alerts));
                     Ok(())
                 }
                 Ok(keys) => {
@@ -112,7 +112,8 @@ impl Keeper {
             });
         }
         self.ledger.set_counts(store.counts());
-        if results.contains(&Ok(())) {
+        if !kept.is_empty() {
+            self.tell(&kept, received);
             self.can_be_written();
             self.hold_to_shares();
         }
@@ -123,13 +124,13 @@ impl Keeper {
     }
 
     /// Tells the senders.
-    fn tell(&self, alerts: &[Alert], keys: &[Key], received: Timestamp) {
+    fn tell(&self, kept: &[(Key, &Alert)], received: Timestamp) {
         // Before the senders see it: the hops of an alert are seen in their order.
-        self.metrics.accepted(alerts.len() as u64);
-        guarded(|| alerts.iter().for_each(|alert| self.observer.accepted(alert)));
+        self.metrics.accepted(kept.len() as u64);
+        guarded(|| kept.iter().for_each(|(_, alert)| self.observer.accepted(alert)));
         let age = (Duration::ZERO, tokio::time::Instant::now());
-        let items = keys.iter().zip(alerts).map(|(key, alert)| {
-            let alert = alert.clone();
+        let items = kept.iter().map(|(key, alert)| {
+            let alert = Alert::clone(alert);
             (*key, Item { alert, received, age })
         });
         self.ledger.committed(items, None);
