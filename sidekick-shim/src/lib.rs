@@ -24,7 +24,7 @@
 //! of the least urgent alerts make room, and are counted.
 //!
 //! # What goes out
-//! At most 8 requests to a sink at a time, each with a deadline: half of them with the newest alerts, the most urgent
+//! At most 16 requests to a sink at a time, each with a deadline: half of them with the newest alerts, the most urgent
 //! first, the other half with the oldest. A 2xx ends it. No answer, 404, 408, 409, 425, 429 and 5xx are tried again after
 //! 100 ms, doubling to 5 s, with jitter, and not before the `Retry-After` of the answer (obeyed up to 30 s), until the
 //! alert is older than `SHIM_RETRY_FOR`. An alert that waits for its next try holds up no other. 400, 413, 415, 422 and
