@@ -20,7 +20,8 @@
 //! | none, and the connection is closed | the spool cannot be written, or is full and `SHIM_FULL` is `reject`: Falco sends the alert once more |
 //!
 //! Whatever is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
-//! for room in the spool is the one thing that slows Falco down: at most 1 s in any 10 s for each address that alerts come from. Then the oldest
+//! for room in the spool is the one thing that Falco feels (while alerts come quicker than they are sent, answers also let
+//! the requests to the sink go first, for some milliseconds at most): at most 1 s in any 10 s for each address that alerts come from. Then the oldest
 //! of the least urgent alerts make room, and are counted.
 //!
 //! # What goes out
