@@ -20,9 +20,9 @@
 //! | none, and the connection is closed | the spool cannot be written, or is full and `SHIM_FULL` is `reject`: Falco sends the alert once more |
 //!
 //! Whatever is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
-//! for room in the spool is the one thing that Falco feels (while alerts come quicker than they are sent, answers also let
-//! the requests to the sink go first, for some milliseconds at most): at most 1 s in any 10 s for each address that alerts come from. Then the oldest
-//! of the least urgent alerts make room, and are counted.
+//! for room in the spool is what slows Falco down: at most 1 s in any 10 s for each address that alerts come from. Then
+//! the oldest of the least urgent alerts make room, and are counted. While alerts come quicker than a sink takes them, an
+//! answer also lets the requests to the sink go first, for some milliseconds at most.
 //!
 //! # What goes out
 //! At most 16 requests to a sink at a time, each with a deadline: half of them with the newest alerts, the most urgent
