@@ -1,0 +1,125 @@
+//! Adds alerts: what comes together is one write to each file, and after an error it is known what of it is there.
+
+use std::io;
+use std::sync::Arc;
+
+use super::frame::Frame;
+use super::segment::Name;
+use super::{Count, Level, Store, no_level, on_disk};
+
+/// How much memory is kept for what is written together, in bytes.
+const TOGETHER: usize = 64 * 1024;
+
+impl Store {
+    /// Adds an alert; its number. After an error it is not there.
+    pub(crate) fn add(&mut self, number: usize, received: i64, data: &[u8]) -> io::Result<i64> {
+        let (added, result) = self.add_all(received, std::iter::once((number, data)));
+        let added = added.into_iter().flatten().next();
+        result.and(added.map(|(_, seq)| seq).ok_or_else(no_level))
+    }
+
+    /// Adds alerts of a level each, with one write to each file; the level and the number of each that is there. After an
+    /// error that are not all, and what comes after the error is not mentioned.
+    pub(crate) fn add_all<'a>(
+        &mut self,
+        received: i64,
+        alerts: impl Iterator<Item = (usize, &'a [u8])>,
+    ) -> (Vec<Option<(usize, i64)>>, io::Result<()>) {
+        let mut added = Vec::new();
+        let put = || {
+            for (number, data) in alerts {
+                added.push(Some((number, self.put(number, received, data)?)));
+            }
+            self.levels.iter_mut().try_for_each(Level::write)
+        };
+        let result = put();
+        if result.is_err() {
+            self.levels.iter_mut().for_each(Level::forget);
+            let is_there = |(number, seq): &(usize, i64)| {
+                self.levels.get(*number).is_some_and(|level| *seq < level.next)
+            };
+            added.iter_mut().for_each(|added| *added = added.filter(is_there));
+        }
+        (added, result)
+    }
+
+    /// Lets an alert be written with others.
+    fn put(&mut self, number: usize, received: i64, data: &[u8]) -> io::Result<i64> {
+        if self.closed {
+            return Err(io::Error::other("the spool is closed"));
+        }
+        let size = on_disk(data.len());
+        let segment_bytes = self.segment_bytes;
+        let level = self.level_mut(number)?;
+        let last = level
+            .segments
+            .values()
+            .next_back()
+            .filter(|_| level.last.is_some());
+        let bytes = last.map(|segment| segment.bytes + level.together.len() as u64);
+        if bytes.is_none_or(|bytes| bytes > 0 && bytes + size > segment_bytes) {
+            level.write()?;
+            self.begin(number)?;
+        }
+        let level = self.level_mut(number)?;
+        let seq = level.next.saturating_add_unsigned(level.alerts);
+        Frame {
+            number: seq,
+            value: received,
+            data,
+        }
+        .put(&mut level.together);
+        level.alerts += 1;
+        Ok(seq)
+    }
+
+    /// Begins another segment, unless the last one is empty.
+    pub(super) fn begin(&mut self, number: usize) -> io::Result<()> {
+        let disk = Arc::clone(&self.disk);
+        let level = self.level_mut(number)?;
+        let first = level.next.max(1);
+        let name = Name { level: number, first };
+        // What could not be written may be there in part.
+        let file = disk.create(&name.alerts())?;
+        let before = level.last.replace(file);
+        let unsynced = std::mem::take(&mut level.unsynced);
+        level.next = first;
+        level.segments.entry(first).or_default();
+        self.unsynced.extend(before.filter(|_| unsynced));
+        self.names = true;
+        Ok(())
+    }
+}
+
+impl Level {
+    /// Writes what is to be written together.
+    fn write(&mut self) -> io::Result<()> {
+        if self.together.is_empty() {
+            return Ok(());
+        }
+        let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
+            return Err(io::Error::other("there is no segment"));
+        };
+        if let Err(error) = file.append(&self.together) {
+            if file.truncate(segment.bytes).is_err() {
+                self.last = None;
+            }
+            return Err(error);
+        }
+        let (alerts, bytes) = (self.alerts, self.together.len() as u64);
+        segment.bytes += bytes;
+        segment.numbers += alerts;
+        self.next = self.next.saturating_add_unsigned(alerts);
+        self.unsynced = true;
+        self.count.add(Count { alerts, bytes });
+        self.forget();
+        Ok(())
+    }
+
+    /// Nothing is to be written any more.
+    fn forget(&mut self) {
+        self.together.clear();
+        self.together.shrink_to(TOGETHER);
+        self.alerts = 0;
+    }
+}
