@@ -2,7 +2,7 @@
 //!
 //! What is taken in one turn of the runtime is written together. With durability `crash` whoever was first does it: that
 //! costs one call of the system, into memory of the kernel. With `power-loss` the spool's thread does, and more of them
-//! together, while it waits for the disk.
+//! together, while it waits for the disk; who waits is answered then, and the senders are told a moment later.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -123,7 +123,7 @@ impl Keeper {
         (results, tell)
     }
 
-    /// Tells the senders.
+    /// Tells the senders; where the disk is waited for, when the spool's thread lets it.
     fn tell(&self, kept: &[(Key, &Alert)], received: Timestamp) {
         // Before the senders see it: the hops of an alert are seen in their order.
         self.metrics.accepted(kept.len() as u64);
@@ -133,7 +133,10 @@ impl Keeper {
             let alert = Alert::clone(alert);
             (*key, Item { alert, received, age })
         });
-        self.ledger.committed(items, None);
+        match self.durably {
+            Durably::AtOnce => self.ledger.hold(items),
+            Durably::Later(_) | Durably::Never => self.ledger.committed(items, None),
+        }
     }
 
     /// The keys of alerts that are written now: all together, and alone what could not be written with the others.

@@ -46,6 +46,8 @@ struct State {
     promised: u64,
     writable: bool,
     waiting: Vec<Waiting>,
+    /// What is on the disk, and will be told to the sinks.
+    held: Vec<(Key, Item)>,
     /// What no sink waits for any more and is still on the disk.
     finished: [Ranges; LEVELS],
 }
@@ -64,6 +66,7 @@ impl Ledger {
                 promised: 0,
                 writable: true,
                 waiting: sinks.iter().map(|_| Waiting::default()).collect(),
+                held: Vec::new(),
                 finished: Default::default(),
             }),
             sinks: lines.collect(),
@@ -154,21 +157,45 @@ impl Ledger {
     /// Alerts that are on the disk now; to every sink that wants them, or to one.
     pub(crate) fn committed(&self, alerts: impl Iterator<Item = (Key, Item)>, only: Option<usize>) {
         let mut state = self.state();
-        for (key, item) in alerts {
-            let mut wanted = false;
-            for (number, (line, waiting)) in self.sinks.iter().zip(&mut state.waiting).enumerate() {
-                let wants = only.map_or_else(|| line.sink.wants(&item.alert), |only| only == number);
-                if wants {
-                    waiting.add(key, item.clone());
-                    wanted = true;
-                }
-            }
-            if !wanted {
-                state.finish(key);
-            }
-        }
+        // In the order of the numbers.
+        self.tell_held(&mut state);
+        alerts.for_each(|(key, item)| self.tell(&mut state, key, &item, only));
         drop(state);
         self.wake();
+    }
+
+    /// Alerts that are on the disk now, and that the sinks are told of by [`Self::release`].
+    pub(crate) fn hold(&self, alerts: impl Iterator<Item = (Key, Item)>) {
+        self.state().held.extend(alerts);
+    }
+
+    /// Tells every sink of what was held.
+    pub(crate) fn release(&self) {
+        if self.tell_held(&mut self.state()) {
+            self.wake();
+        }
+    }
+
+    fn tell_held(&self, state: &mut State) -> bool {
+        let held = std::mem::take(&mut state.held);
+        let any = !held.is_empty();
+        held.into_iter()
+            .for_each(|(key, item)| self.tell(state, key, &item, None));
+        any
+    }
+
+    fn tell(&self, state: &mut State, key: Key, item: &Item, only: Option<usize>) {
+        let mut wanted = false;
+        for (number, (line, waiting)) in self.sinks.iter().zip(&mut state.waiting).enumerate() {
+            let wants = only.map_or_else(|| line.sink.wants(&item.alert), |only| only == number);
+            if wants {
+                waiting.add(key, item.clone());
+                wanted = true;
+            }
+        }
+        if !wanted {
+            state.finish(key);
+        }
     }
 
     pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {
@@ -344,7 +371,7 @@ impl Ledger {
     /// Whether nothing waits for a sink, and nothing is on its way to it.
     pub(crate) fn is_empty(&self, sink: usize) -> bool {
         let state = self.state();
-        state.waiting.get(sink).is_none_or(Waiting::is_empty)
+        state.held.is_empty() && state.waiting.get(sink).is_none_or(Waiting::is_empty)
     }
 
     /// Waits until there may be something to do for a sink.

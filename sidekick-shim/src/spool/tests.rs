@@ -278,3 +278,60 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
     rules.sort();
     assert_eq!(rules, ["a", "b", &"d".repeat(1_000)]);
 }
+
+/// A spool that waits for the disk, with its thread's end of it, and no thread.
+fn power_loss(folder: &tempfile::TempDir) -> (Arc<Keeper>, Writer) {
+    let mut config = in_folder(folder);
+    config.spool.durability = Durability::PowerLoss;
+    let opened = open(&config.spool).unwrap();
+    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
+    let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
+    (keeper, writer)
+}
+
+fn to_keep(rule: &str) -> Command {
+    Command::Keep(vec![Keep {
+        alerts: [alert(rule)].into(),
+        promised: 0,
+        make_room: false,
+        reply: oneshot::channel().0,
+    }])
+}
+
+#[test]
+fn who_was_answered_joins_in_before_the_senders_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keeper, mut writer) = power_loss(&folder);
+    let waits = |lane| matches!(keeper.ledger.next(0, lane), Next::Try(..));
+    let (commands, out) = channel();
+    let ask = |rule| commands.send(to_keep(rule)).unwrap();
+
+    ask("a");
+    ask("b");
+    let together = writer.next(&out).unwrap();
+    assert_eq!(together.len(), 2);
+    writer.carry_out(together);
+    assert!(!waits(Lane::Oldest), "those who were answered come first");
+    assert!(!keeper.ledger.is_empty(0), "a sender does not end before");
+
+    // Of those who were answered nobody comes: that is not waited for for long.
+    ["c", "d", "e"].into_iter().for_each(ask);
+    let together = writer.next(&out).unwrap();
+    assert_eq!(together.len(), 3);
+    assert!(waits(Lane::Newest) && waits(Lane::Newest) && !waits(Lane::Newest));
+
+    // What is told besides comes behind what is held.
+    writer.carry_out(together);
+    let item = Item {
+        alert: alert("f"),
+        received: falco_event::Timestamp::UNIX_EPOCH,
+        age: (Duration::ZERO, tokio::time::Instant::now()),
+    };
+    let key = Key { level: 5, seq: 6 };
+    keeper.ledger.committed([(key, item)].into_iter(), None);
+    let seqs = std::iter::from_fn(|| match keeper.ledger.next(0, Lane::Newest) {
+        Next::Try(key, _) => Some(key.seq),
+        Next::Read(_) | Next::Nothing => None,
+    });
+    assert_eq!(seqs.collect::<Vec<_>>(), [6, 5, 4, 3]);
+}

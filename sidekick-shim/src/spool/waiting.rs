@@ -18,8 +18,9 @@ use super::store::{Count, LEVELS, Want};
 const FRESH_ALERTS: usize = 512;
 const FRESH_BYTES: usize = 1024 * 1024;
 
-/// With so many fresh ones, or so many bytes of them, the sender is behind.
-const BEHIND: usize = FRESH_ALERTS / 2;
+/// With so many fresh ones, or so many bytes of them, the sender is behind. Few: the sooner an alert is sent, the more of
+/// it is still in the processor's caches.
+const BEHIND: usize = FRESH_ALERTS / 16;
 const BEHIND_BYTES: usize = FRESH_BYTES / 2;
 
 /// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.

@@ -24,6 +24,9 @@ use crate::metrics::Lost;
 /// How many things are done together at most.
 const TOGETHER: usize = 256;
 
+/// How long it waits at most for those who were answered.
+const AWAIT: Duration = Duration::from_millis(2);
+
 /// How long what is finished may stay on the disk: after a crash it is sent again.
 const TIDY: Duration = Duration::from_millis(50);
 
@@ -82,6 +85,7 @@ pub(crate) struct Writer {
     seen: Option<i64>,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
+    answered: Answered,
     clock: Clock,
     tidy: Option<Instant>,
     look: Option<Instant>,
@@ -89,6 +93,13 @@ pub(crate) struct Writer {
     unread: Vec<(usize, bool)>,
     /// And of a sink's single alerts.
     unread_alerts: Vec<(usize, Key)>,
+}
+
+/// Who was answered last, and how long that took.
+#[derive(Debug, Default)]
+struct Answered {
+    keeps: usize,
+    took: Duration,
 }
 
 impl Writer {
@@ -107,6 +118,7 @@ impl Writer {
             dead,
             seen: None,
             replies,
+            answered: Answered::default(),
             clock: Clock::start(),
             tidy: None,
             look: None,
@@ -120,23 +132,52 @@ impl Writer {
 
     /// Does what is asked until nobody can ask any more.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        loop {
-            let due = self.tidy.into_iter().chain(self.look).min();
-            let first = match due {
-                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => commands.recv_timeout(due.saturating_duration_since(Instant::now())),
-            };
-            let first = match first {
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
-                first => first.ok(),
-            };
-            let together = first.into_iter().chain(commands.try_iter()).take(TOGETHER);
-            if let Some(reply) = self.carry_out(together.collect()) {
+        while let Some(together) = self.next(commands) {
+            if let Some(reply) = self.carry_out(together) {
                 self.close();
                 let _ = reply.send(());
                 return;
             }
         }
+        self.close();
+    }
+
+    /// What is to be done together next, be it only what is due; none if nobody can ask any more.
+    pub(super) fn next(&mut self, commands: &Receiver<Command>) -> Option<Vec<Command>> {
+        let mut together: Vec<_> = commands.try_iter().take(TOGETHER).collect();
+        self.await_answered(commands, &mut together);
+        if together.is_empty() {
+            let due = self.tidy.into_iter().chain(self.look).min();
+            let first = match due {
+                None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => commands.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            match first {
+                Ok(first) => together.push(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+            together.extend(commands.try_iter().take(TOGETHER));
+        }
+        Some(together)
+    }
+
+    /// Waits for those who were answered last, as long as the disk took for them: they may bring more at once, and for all
+    /// of them it is one wait for the disk. What the senders do comes after that, so that it falls into that wait.
+    fn await_answered(&mut self, commands: &Receiver<Command>, together: &mut Vec<Command>) {
+        let Answered { keeps, took } = std::mem::take(&mut self.answered);
+        let until = Instant::now() + took.min(AWAIT);
+        // One alone has nobody to wait for.
+        let mut missing = if keeps > 1 { keeps } else { 0 };
+        while missing > 0
+            && let Ok(more) = commands.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            if let Command::Keep(more) = &more {
+                missing = missing.saturating_sub(more.len());
+            }
+            together.push(more);
+        }
+        self.keeper.ledger.release();
     }
 
     /// Does these together, and what is due; who asked for the end, if someone did.
@@ -199,8 +240,13 @@ impl Writer {
         }
     }
 
-    fn keep(&self, keeps: Vec<Keep>) {
+    fn keep(&mut self, keeps: Vec<Keep>) {
+        let began = Instant::now();
         let (results, _) = self.keeper.keep(&keeps);
+        self.answered = Answered {
+            keeps: keeps.len(),
+            took: began.elapsed(),
+        };
         let replies = keeps.into_iter().zip(results);
         let mut replies: Vec<_> = replies
             .map(|(keep, result)| Reply {
