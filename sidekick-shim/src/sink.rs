@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use falco_event::cloudevents::CONTENT_TYPE as STRUCTURED;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
@@ -136,6 +136,8 @@ impl HttpSink {
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(content_type(sink.format))),
             (USER_AGENT, HeaderValue::from_static(AGENT)),
+            // Each request has its own in this one's place.
+            (CONTENT_LENGTH, HeaderValue::from_static("0")),
         ]);
         headers.extend(kept::host(&sink.url).map(|host| (HOST, host)));
         headers.extend(sink.headers.clone());
@@ -173,10 +175,12 @@ impl HttpSink {
         event: Bytes,
         deadline: Instant,
     ) -> Result<(Response<Incoming>, Connection), Answer> {
+        let length = HeaderValue::from(event.len());
         let mut request = Request::new(Full::new(event));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.target.clone();
         *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(CONTENT_LENGTH, length);
         let authorization = self.authorization().map_err(|cause| Answer::Unsent { cause })?;
         if let Some(authorization) = authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization);

@@ -55,7 +55,7 @@ impl Kept {
     ) -> Result<(Response<Incoming>, Connection), Failed> {
         while let Some(mut kept) = self.take() {
             // The server may have closed it meanwhile. What was not sent on it is sent on another.
-            if !matches!(timeout(READY, kept.ready()).await, Ok(Ok(()))) {
+            if !kept.is_ready() && !matches!(timeout(READY, kept.ready()).await, Ok(Ok(()))) {
                 continue;
             }
             match kept.try_send_request(request).await {

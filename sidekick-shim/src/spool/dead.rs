@@ -1,7 +1,7 @@
 //! Dead letters: alerts that a sink refused for what they are. In a file of their own, since another process may ask for
 //! them, and have them sent again, while a shim runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, params};
@@ -59,38 +59,30 @@ pub(crate) struct DeadLetter {
 /// The letters. Another process marks them; only the one that holds the folder adds and removes them, and knows how much
 /// there is.
 pub(crate) struct DeadLetters {
-    file: Connection,
+    path: Option<PathBuf>,
+    /// Made with the first letter: that takes a dozen syncs, and nobody waits for them at a start.
+    file: Option<Connection>,
     count: u64,
     bytes: u64,
 }
 
 impl DeadLetters {
-    /// Opens the file, or makes it; none is memory.
+    /// Opens the file if there is one; no path is memory.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Broken> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path.unwrap_or(Path::new(":memory:")), flags)?;
-        connection.busy_timeout(BUSY)?;
-        connection.execute_batch(
-            "PRAGMA auto_vacuum = FULL; PRAGMA cache_size = -256; PRAGMA journal_mode = WAL;
-             PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576;
-             CREATE TABLE IF NOT EXISTS dead (
-                 number INTEGER PRIMARY KEY AUTOINCREMENT, again INTEGER NOT NULL DEFAULT 0,
-                 sink TEXT NOT NULL, received INTEGER NOT NULL, refused INTEGER NOT NULL, answer TEXT NOT NULL,
-                 id TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (sink, id)
-             );",
-        )?;
-        let (count, bytes) = connection.query_row(
-            "SELECT count(*), coalesce(sum(length(data)), 0) FROM dead",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        Ok(Self {
-            file: connection,
-            count,
-            bytes,
-        })
+        let mut letters = Self {
+            path: path.map(Path::to_owned),
+            file: None,
+            count: 0,
+            bytes: 0,
+        };
+        if path.is_some_and(Path::exists) {
+            let file = connect(path)?;
+            let query = "SELECT count(*), coalesce(sum(length(data)), 0) FROM dead";
+            (letters.count, letters.bytes) =
+                file.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            letters.file = Some(file);
+        }
+        Ok(letters)
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -107,7 +99,11 @@ impl DeadLetters {
             id,
             data,
         } = letter;
-        let work = self.file.transaction()?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(connect(self.path.as_deref())?),
+        };
+        let work = file.transaction()?;
         let before: Option<u64> = work
             .query_row(
                 "SELECT length(data) FROM dead WHERE sink = ?1 AND id = ?2",
@@ -129,22 +125,24 @@ impl DeadLetters {
 
     /// Marks all of them to be sent again; how many there are.
     pub(crate) fn requeue(&self) -> Result<u64, Broken> {
-        Ok(self.file.execute("UPDATE dead SET again = 1", [])? as u64)
+        let Some(file) = &self.file else { return Ok(0) };
+        Ok(file.execute("UPDATE dead SET again = 1", [])? as u64)
     }
 
     /// Some of those that are to be sent again, with their numbers.
     pub(crate) fn again(&self) -> Result<Vec<(i64, DeadLetter)>, Broken> {
-        let mut statement = self
-            .file
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let mut statement = file
             .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE again = 1 ORDER BY number LIMIT ?1")?;
         let rows = statement.query_map([AT_A_TIME], |row| Ok((row.get(0)?, letter(row)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
     pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
-        let gone = self
-            .file
-            .execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
+        let Some(file) = &self.file else { return Ok(()) };
+        let gone = file.execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
         self.count -= gone;
         self.bytes -= gone * letter.data.len() as u64;
         Ok(())
@@ -153,8 +151,10 @@ impl DeadLetters {
     /// Some of those after this number, the oldest first, with their numbers. The file is not held when it returns:
     /// whoever shows them may wait for a person.
     pub(crate) fn after(&self, number: i64) -> Result<Vec<(i64, DeadLetter)>, Broken> {
-        let mut statement = self
-            .file
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let mut statement = file
             .prepare_cached("SELECT number, sink, received, refused, answer, id, data FROM dead WHERE number > ?1 ORDER BY number LIMIT ?2")?;
         let rows = statement.query_map(params![number, AT_A_TIME], |row| Ok((row.get(0)?, letter(row)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -162,11 +162,34 @@ impl DeadLetters {
 
     /// A number that changes when another process changed something.
     pub(crate) fn version(&self) -> Result<i64, Broken> {
-        let version = self.file.query_row("PRAGMA data_version", [], |row| row.get(0));
+        let Some(file) = &self.file else { return Ok(0) };
+        let version = file.query_row("PRAGMA data_version", [], |row| row.get(0));
         version
             .optional()?
             .ok_or_else(|| Broken::Failed("it has no version".to_owned()))
     }
+}
+
+/// Opens the file, or makes it. One that is made already is not written.
+fn connect(path: Option<&Path>) -> Result<Connection, Broken> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path.unwrap_or(Path::new(":memory:")), flags)?;
+    file.busy_timeout(BUSY)?;
+    file.execute_batch(
+        "PRAGMA cache_size = -256; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576;",
+    )?;
+    if !file.table_exists(None, "dead")? {
+        file.execute_batch(
+            "PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
+             CREATE TABLE IF NOT EXISTS dead (
+                 number INTEGER PRIMARY KEY AUTOINCREMENT, again INTEGER NOT NULL DEFAULT 0,
+                 sink TEXT NOT NULL, received INTEGER NOT NULL, refused INTEGER NOT NULL, answer TEXT NOT NULL,
+                 id TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (sink, id)
+             );",
+        )?;
+    }
+    Ok(file)
 }
 
 /// Removes the oldest until so many bytes are freed; how many that were, and their bytes.

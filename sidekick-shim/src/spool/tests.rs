@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::dead::DeadLetters;
 use super::store::Store;
 use super::store::faulty::Faulty;
 use super::*;
@@ -334,4 +335,22 @@ fn who_was_answered_joins_in_before_the_senders_are_told() {
         Next::Read(_) | Next::Nothing => None,
     });
     assert_eq!(seqs.collect::<Vec<_>>(), [6, 5, 4, 3]);
+}
+
+#[test]
+fn dead_letters_have_a_file_once_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.db");
+    let mut letters = DeadLetters::open(Some(&path)).unwrap();
+    assert!(letters.again().unwrap().is_empty() && letters.after(0).unwrap().is_empty());
+    assert!(
+        !path.exists(),
+        "it takes a dozen syncs, and a start does not wait for them"
+    );
+    assert_eq!(letters.add(&letter("a")).unwrap(), 0);
+    assert_eq!(letters.count(), 1);
+    let again = DeadLetters::open(Some(&path)).unwrap();
+    assert_eq!(again.count(), 1);
+    assert_eq!(again.requeue().unwrap(), 1);
+    assert_eq!(letters.again().unwrap(), [(1, letter("a"))]);
 }
