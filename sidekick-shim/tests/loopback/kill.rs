@@ -17,8 +17,8 @@ use crate::support::{Does, Got, Sink, alert};
 /// Who posts at a time, each on a connection of its own.
 const SENDERS: u32 = 4;
 
-/// How often it is killed, unless `SHIM_KILLS` says so.
-const KILLS: u32 = 3;
+/// How often it is killed, unless `SHIM_KILLS` says so: each durability by turns.
+const KILLS: u32 = 4;
 
 /// Posts one alert; whether it was answered 200.
 async fn post(stream: &mut TcpStream, body: &str) -> io::Result<bool> {
@@ -62,12 +62,13 @@ async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed
     let spool = folder.path().to_str().unwrap();
     // A third of the tries fail, so that something always waits.
     let mut sink = Sink::start(|before| Does::Answer(if before % 3 == 2 { 503 } else { 202 })).await;
-    let own = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", spool)];
+    let own = |durability| [("SHIM_DURABILITY", durability), ("SHIM_SPOOL", spool)];
     let next = Arc::new(AtomicU32::new(0));
     let mut random = fastrand::Rng::with_seed(kills.into());
     let mut accepted = BTreeSet::new();
-    for _ in 0..kills {
-        let mut program = Program::start(&sink.url(), &own).await;
+    for kill in 0..kills {
+        let durability = if kill % 2 == 0 { "crash" } else { "power-loss" };
+        let mut program = Program::start(&sink.url(), &own(durability)).await;
         let (tell, mut told) = unbounded_channel();
         for _ in 0..SENDERS {
             tokio::spawn(load(program.address, Arc::clone(&next), tell.clone()));
@@ -84,7 +85,7 @@ async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed
     }
     assert!(!accepted.is_empty());
 
-    let last = Program::start(&sink.url(), &own).await;
+    let last = Program::start(&sink.url(), &own("crash")).await;
     let mut ids: BTreeMap<u32, String> = BTreeMap::new();
     let mut missing = accepted;
     let limit = tokio::time::sleep(Duration::from_secs(60));
