@@ -300,13 +300,14 @@ fn prepare(
 ) -> Result<(Arc<Keeper>, Writer, Replies), String> {
     let Opened {
         files,
-        mut store,
+        store,
         dead,
         broken,
     } = opened;
     metrics.broken(broken);
     let ledger = Ledger::new(spool.bytes as u64, sinks);
-    keeper::take_stock(&mut store, &ledger).map_err(|error| error.to_string())?;
+    let mut progress = store.progress();
+    keeper::take_stock(&store, &mut progress, &ledger).map_err(|error| error.to_string())?;
     let store = Arc::new(Mutex::new(store));
     let durably = match spool.durability {
         config::Durability::Memory => Durably::Never,
@@ -325,7 +326,7 @@ fn prepare(
         gathered: Mutex::default(),
     });
     let (replies, out) = unbounded_channel();
-    let writer = Writer::new(Arc::clone(&keeper), files, dead, replies);
+    let writer = Writer::new(Arc::clone(&keeper), files, dead, progress, replies);
     Ok((keeper, writer, out))
 }
 

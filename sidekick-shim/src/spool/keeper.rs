@@ -12,7 +12,7 @@ use falco_event::{Alert, Timestamp};
 use tokio::sync::oneshot;
 
 use super::ledger::{Ledger, Short};
-use super::store::{LEVELS, Store, on_disk};
+use super::store::{LEVELS, Progress, Store, on_disk};
 use super::sync::Syncer;
 use super::waiting::{Item, Key};
 use crate::metrics::{Lost, Metrics};
@@ -338,8 +338,8 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Tells the ledger what is there at the start.
-pub(super) fn take_stock(store: &mut Store, ledger: &Ledger) -> io::Result<()> {
-    let mut progress = store.progress()?;
+pub(super) fn take_stock(store: &Store, file: &mut Progress, ledger: &Ledger) -> io::Result<()> {
+    let mut progress = file.read()?;
     for (_, level, done) in &mut progress {
         // Numbers of alerts that are gone may be given again, if the power went: what is known of them ends here.
         let there = store.live(*level);
@@ -352,9 +352,9 @@ pub(super) fn take_stock(store: &mut Store, ledger: &Ledger) -> io::Result<()> {
         let ranges = progress
             .iter()
             .flat_map(|(sink, level, done)| done.iter().map(|seqs| (sink.as_str(), *level, seqs)));
-        if let Err(error) = store.save_progress(ranges) {
+        if let Err(error) = file.save(ranges) {
             tracing::warn!(%error, "how far each sink is cannot be written down: it is forgotten");
-            store.forget_progress();
+            file.forget();
         }
     }
     for level in 0..LEVELS {

@@ -22,6 +22,7 @@ use std::io;
 use std::sync::Arc;
 
 use disk::{Disk, DiskFile};
+pub(crate) use progress::Progress;
 pub(crate) use reader::{Read, Reader, Want};
 use segment::{Name, Segment};
 
@@ -75,8 +76,6 @@ pub(crate) struct Store {
     unsynced: Vec<Arc<dyn DiskFile>>,
     /// There are files whose names may not be on the disk.
     names: bool,
-    /// What was written down last of how far each sink is.
-    progress: Vec<u8>,
     closed: bool,
 }
 

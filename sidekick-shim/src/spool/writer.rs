@@ -17,7 +17,7 @@ use super::keeper::{Keep, Keeper};
 use super::ledger::Short;
 use super::open::Files;
 use super::ranges::Ranges;
-use super::store::{LEVELS, Read, Reader, Want};
+use super::store::{LEVELS, Progress, Read, Reader, Want};
 use super::waiting::{Found, Item, Key};
 use crate::metrics::Lost;
 
@@ -83,6 +83,7 @@ pub(crate) struct Writer {
     buried: u64,
     /// What they were like when they were last looked at.
     seen: Option<i64>,
+    progress: Progress,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
     answered: Answered,
@@ -107,6 +108,7 @@ impl Writer {
         keeper: Arc<Keeper>,
         files: Files,
         dead: DeadLetters,
+        progress: Progress,
         replies: UnboundedSender<Vec<Reply>>,
     ) -> Self {
         let reader = keeper.store().reader();
@@ -117,6 +119,7 @@ impl Writer {
             buried: dead.count(),
             dead,
             seen: None,
+            progress,
             replies,
             answered: Answered::default(),
             clock: Clock::start(),

@@ -20,7 +20,6 @@ impl Store {
             segment_bytes: (bytes / PARTS).min(SEGMENT),
             unsynced: Vec::new(),
             names: false,
-            progress: Vec::new(),
             closed: false,
         };
         let gone = store.find()?;

@@ -71,7 +71,7 @@ impl Writer {
         self.keeper.ledger.set_counts(store.counts());
     }
 
-    fn save_progress(&self) {
+    fn save_progress(&mut self) {
         if !self.keeper.ledger.has_several() {
             return;
         }
@@ -79,7 +79,7 @@ impl Writer {
         let ranges = progress
             .iter()
             .flat_map(|(sink, level, seqs)| seqs.iter().map(|seqs| (*sink, *level, seqs)));
-        if let Err(error) = self.keeper.store().save_progress(ranges) {
+        if let Err(error) = self.progress.save(ranges) {
             tracing::warn!(%error, "how far each sink is cannot be written down: after a crash alerts are sent again");
         }
     }
