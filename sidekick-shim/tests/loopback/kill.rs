@@ -141,3 +141,42 @@ async fn two_programs_do_not_share_a_spool() {
     assert_eq!(second.0, Some(64));
     assert!(second.2.contains(spool), "{}", second.2);
 }
+
+#[tokio::test]
+async fn what_is_broken_on_the_disk_costs_itself_alone_and_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let own = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", spool)];
+    let hangs = Sink::start(|_| Does::Hang).await;
+    let mut program = Program::start(&hangs.url(), &own).await;
+    let mut stream = TcpStream::connect(program.address).await.unwrap();
+    for number in 0..20 {
+        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
+    }
+    program.signal("KILL");
+    program.exit_code().await;
+
+    // The rule of one, and a file in which nothing can be read.
+    let file = folder.path().join("5-0000000000000001.alerts1");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(4).position(|text| text == b"\"13\"").unwrap();
+    bytes[at + 1] = b'9';
+    std::fs::write(&file, bytes).unwrap();
+    std::fs::write(folder.path().join("2-0000000000000001.alerts1"), [0x5a; 4096]).unwrap();
+
+    let mut works = Sink::start(|_| Does::Answer(202)).await;
+    let mut program = Program::start(&works.url(), &own).await;
+    let aside = program.said("a file of the spool is broken: it is set aside");
+    let aside = aside["file"].as_str().unwrap();
+    assert!(aside.starts_with("2-0000000000000001.alerts1.broken-"), "{aside}");
+    assert!(folder.path().join(aside).exists());
+    let lost = program
+        .says("alerts in the spool cannot be read: they are lost")
+        .await;
+    assert_eq!((&lost["first"], &lost["lost"]), (&14.into(), &1.into()));
+    let mut numbers = BTreeSet::new();
+    while numbers.len() < 19 {
+        numbers.insert(number(&works.next().await));
+    }
+    assert_eq!(numbers, (0..20).filter(|number| *number != 13).collect());
+}

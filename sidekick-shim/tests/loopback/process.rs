@@ -15,6 +15,8 @@ use crate::support::{ALERT, BASICS, Does, Falco, Sink, alert, status};
 pub(crate) struct Program {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
+    /// What it said until it listened.
+    first: Vec<Value>,
     pub(crate) address: SocketAddr,
 }
 
@@ -31,10 +33,7 @@ async fn with_input(sink: &str, arguments: &[&str]) -> (Program, tokio::process:
         .spawn()
         .unwrap();
     let input = child.stdin.take().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let line = line_with(&mut log, "listening").await;
-    let address = line["address"].as_str().unwrap().parse().unwrap();
-    (Program { child, log, address }, input)
+    (Program::listening(child).await, input)
 }
 
 fn command(variables: &[(&str, &str)]) -> Command {
@@ -57,11 +56,37 @@ impl Program {
             ("LISTENADDRESS", "127.0.0.1"),
             ("LISTENPORT", "0"),
         ];
-        let mut child = command(&[&own, more].concat()).spawn().unwrap();
+        Self::listening(command(&[&own, more].concat()).spawn().unwrap()).await
+    }
+
+    async fn listening(mut child: Child) -> Self {
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = line_with(&mut log, "listening").await;
-        let address = line["address"].as_str().unwrap().parse().unwrap();
-        Self { child, log, address }
+        let mut first = vec![next(&mut log, "listening").await];
+        while first.last().unwrap()["message"] != "listening" {
+            first.push(next(&mut log, "listening").await);
+        }
+        let address = first.last().unwrap()["address"].as_str();
+        Self {
+            address: address.unwrap().parse().unwrap(),
+            child,
+            log,
+            first,
+        }
+    }
+
+    /// What it said with this message until it listened.
+    pub(crate) fn said(&self, message: &str) -> &Value {
+        self.first.iter().find(|line| line["message"] == message).unwrap()
+    }
+
+    /// The next line of its log with this message.
+    pub(crate) async fn says(&mut self, message: &str) -> Value {
+        loop {
+            let line = next(&mut self.log, message).await;
+            if line["message"] == message {
+                return line;
+            }
+        }
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -80,19 +105,14 @@ impl Program {
     }
 }
 
-/// The next line of the log with this message; each line until then has to be JSON.
-async fn line_with(log: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Value {
-    loop {
-        let text = log
-            .next_line()
-            .await
-            .unwrap()
-            .unwrap_or_else(|| panic!("no line with `{message}`"));
-        let line: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("`{text}`: {error}"));
-        if line["message"] == message {
-            return line;
-        }
-    }
+/// The next line of the log, which has to be JSON.
+async fn next(log: &mut Lines<BufReader<ChildStderr>>, message: &str) -> Value {
+    let text = log
+        .next_line()
+        .await
+        .unwrap()
+        .unwrap_or_else(|| panic!("no line with `{message}`"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("`{text}`: {error}"))
 }
 
 /// Runs the program to its end.
@@ -119,7 +139,7 @@ async fn falcos_alert_reaches_the_sink_verbatim() {
     assert!(text.ends_with(&format!("\"data\":{ALERT}}}")), "{text}");
     program.signal("TERM");
     assert_eq!(program.exit_code().await, Some(0));
-    line_with(&mut program.log, "ended with no alert left").await;
+    program.says("ended with no alert left").await;
 }
 
 #[tokio::test]
@@ -147,10 +167,10 @@ async fn a_second_signal_aborts_and_the_log_says_what_is_lost() {
     Falco::connect(program.address).await.post(ALERT).await;
     sink.next().await;
     program.signal("TERM");
-    line_with(&mut program.log, "draining").await;
+    program.says("draining").await;
     program.signal("TERM");
     assert_eq!(program.exit_code().await, Some(1));
-    let line = line_with(&mut program.log, "ended with alerts unsent: they are lost").await;
+    let line = program.says("ended with alerts unsent: they are lost").await;
     assert_eq!(line["unsent"], 1);
 }
 
@@ -161,11 +181,9 @@ async fn text_of_an_alert_reaches_the_log_escaped() {
     let rule = "nasty\n\u{1b}[31m{\"level\":\"INFO\"}\u{202e}";
     let mut falco = Falco::connect(program.address).await;
     assert_eq!(status(&falco.post(&alert(rule)).await), "200");
-    let line = line_with(
-        &mut program.log,
-        "an alert was not delivered: it is a dead letter",
-    )
-    .await;
+    let line = program
+        .says("an alert was not delivered: it is a dead letter")
+        .await;
     assert_eq!(line["rule"], r#"nasty\n\u{1b}[31m{"level":"INFO"}\u{202e}"#);
     assert_eq!(
         (&line["answer"], &line["tries"]),
@@ -180,7 +198,7 @@ async fn text_of_an_alert_reaches_the_log_escaped() {
         ),
         "400"
     );
-    let line = line_with(&mut program.log, "an alert was refused").await;
+    let line = program.says("an alert was refused").await;
     let error = line["error"].as_str().unwrap();
     assert!(!error.chars().any(char::is_control), "{error}");
 }
@@ -272,7 +290,7 @@ async fn lines_of_standard_input_go_the_same_way_and_their_end_is_the_end() {
     let mut rules = [sink.next().await.rule(), sink.next().await.rule()];
     rules.sort();
     assert_eq!(rules, ["Terminal shell in container", "b"]);
-    line_with(&mut program.log, "an alert was refused").await;
+    program.says("an alert was refused").await;
     // The front is there beside it.
     assert_eq!(
         status(&Falco::connect(program.address).await.post(&alert("front")).await),
@@ -289,7 +307,7 @@ async fn a_signal_ends_it_while_the_input_is_open() {
     let mut sink = Sink::start(|_| Does::Answer(202)).await;
     let (mut program, mut input) = with_input(&sink.url(), &["--stdin"]).await;
     program.signal("TERM");
-    line_with(&mut program.log, "draining").await;
+    program.says("draining").await;
     // What comes while the front still answers is still taken.
     input.write_all(format!("{ALERT}\n").as_bytes()).await.unwrap();
     assert_eq!(sink.next().await.rule(), "Terminal shell in container");
