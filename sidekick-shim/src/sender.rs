@@ -136,7 +136,8 @@ impl<P: Post> Sender<P> {
                     self.go(trip).await;
                 }
                 Do::Wait(until) => self.wait(until).await,
-                Do::End => return self.spool.ledger().wake_all(self.way.number),
+                // Each wakes the next, whoever waits already or is about to.
+                Do::End => return self.spool.ledger().wake_one(self.way.number),
             }
         }
     }

@@ -162,7 +162,7 @@ impl Spool {
             To::Inline(writer) => {
                 let mut writer = writer.lock().unwrap();
                 let reply = writer.carry_out(vec![command]);
-                self.ledger().release();
+                self.keeper.release();
                 writer.tidy_at_once();
                 if let Some(reply) = reply {
                     writer.close();

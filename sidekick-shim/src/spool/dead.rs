@@ -61,7 +61,12 @@ pub(crate) struct DeadLetter {
 pub(crate) struct DeadLetters {
     path: Option<PathBuf>,
     /// Made with the first letter: that takes a dozen syncs, and nobody waits for them at a start.
-    file: Option<Connection>,
+    letters: Option<Letters>,
+}
+
+/// The file, and what is in it.
+struct Letters {
+    file: Connection,
     count: u64,
     bytes: u64,
 }
@@ -69,24 +74,24 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     /// Opens the file if there is one; no path is memory.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Broken> {
-        let mut letters = Self {
-            path: path.map(Path::to_owned),
-            file: None,
-            count: 0,
-            bytes: 0,
-        };
-        if path.is_some_and(Path::exists) {
-            let file = connect(path)?;
-            let query = "SELECT count(*), coalesce(sum(length(data)), 0) FROM dead";
-            (letters.count, letters.bytes) =
-                file.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            letters.file = Some(file);
+        let mut letters = Self::later(path);
+        // One without a byte could not be made: the disk was full.
+        if path.is_some_and(|path| path.metadata().is_ok_and(|file| file.len() > 0)) {
+            letters.letters = Some(Letters::open(path)?);
         }
         Ok(letters)
     }
 
+    /// Those of a file that is opened with the next letter.
+    pub(crate) fn later(path: Option<&Path>) -> Self {
+        Self {
+            path: path.map(Path::to_owned),
+            letters: None,
+        }
+    }
+
     pub(crate) fn count(&self) -> u64 {
-        self.count
+        self.letters.as_ref().map_or(0, |letters| letters.count)
     }
 
     /// Adds one; how many had to go for it. One that is there already is replaced: it was refused again.
@@ -99,11 +104,11 @@ impl DeadLetters {
             id,
             data,
         } = letter;
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(connect(self.path.as_deref())?),
+        let letters = match &mut self.letters {
+            Some(letters) => letters,
+            none => none.insert(Letters::open(self.path.as_deref())?),
         };
-        let work = file.transaction()?;
+        let work = letters.file.transaction()?;
         let before: Option<u64> = work
             .query_row(
                 "SELECT length(data) FROM dead WHERE sink = ?1 AND id = ?2",
@@ -115,23 +120,25 @@ impl DeadLetters {
             "REPLACE INTO dead (sink, received, refused, answer, id, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![sink, received, refused, answer, id, data],
         )?;
-        let bytes = self.bytes - before.unwrap_or_default() + data.len() as u64;
+        let bytes = letters.bytes - before.unwrap_or_default() + data.len() as u64;
         let (gone, freed) = drop_oldest(&work, bytes.saturating_sub(BYTES))?;
         work.commit()?;
-        self.bytes = bytes - freed;
-        self.count = self.count + u64::from(before.is_none()) - gone;
+        letters.bytes = bytes - freed;
+        letters.count = letters.count + u64::from(before.is_none()) - gone;
         Ok(gone)
     }
 
     /// Marks all of them to be sent again; how many there are.
     pub(crate) fn requeue(&self) -> Result<u64, Broken> {
-        let Some(file) = &self.file else { return Ok(0) };
+        let Some(Letters { file, .. }) = &self.letters else {
+            return Ok(0);
+        };
         Ok(file.execute("UPDATE dead SET again = 1", [])? as u64)
     }
 
     /// Some of those that are to be sent again, with their numbers.
     pub(crate) fn again(&self) -> Result<Vec<(i64, DeadLetter)>, Broken> {
-        let Some(file) = &self.file else {
+        let Some(Letters { file, .. }) = &self.letters else {
             return Ok(Vec::new());
         };
         let mut statement = file
@@ -141,17 +148,19 @@ impl DeadLetters {
     }
 
     pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(Letters { file, count, bytes }) = &mut self.letters else {
+            return Ok(());
+        };
         let gone = file.execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
-        self.count -= gone;
-        self.bytes -= gone * letter.data.len() as u64;
+        *count -= gone;
+        *bytes -= gone * letter.data.len() as u64;
         Ok(())
     }
 
     /// Some of those after this number, the oldest first, with their numbers. The file is not held when it returns:
     /// whoever shows them may wait for a person.
     pub(crate) fn after(&self, number: i64) -> Result<Vec<(i64, DeadLetter)>, Broken> {
-        let Some(file) = &self.file else {
+        let Some(Letters { file, .. }) = &self.letters else {
             return Ok(Vec::new());
         };
         let mut statement = file
@@ -162,7 +171,9 @@ impl DeadLetters {
 
     /// A number that changes when another process changed something.
     pub(crate) fn version(&self) -> Result<i64, Broken> {
-        let Some(file) = &self.file else { return Ok(0) };
+        let Some(Letters { file, .. }) = &self.letters else {
+            return Ok(0);
+        };
         let version = file.query_row("PRAGMA data_version", [], |row| row.get(0));
         version
             .optional()?
@@ -170,26 +181,34 @@ impl DeadLetters {
     }
 }
 
-/// Opens the file, or makes it. One that is made already is not written.
-fn connect(path: Option<&Path>) -> Result<Connection, Broken> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = Connection::open_with_flags(path.unwrap_or(Path::new(":memory:")), flags)?;
-    file.busy_timeout(BUSY)?;
-    file.execute_batch(
-        "PRAGMA cache_size = -256; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576;",
-    )?;
-    if !file.table_exists(None, "dead")? {
+impl Letters {
+    /// Opens the file, or makes it. One that is made already is not written.
+    fn open(path: Option<&Path>) -> Result<Self, Broken> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let file = Connection::open_with_flags(path.unwrap_or(Path::new(":memory:")), flags)?;
+        file.busy_timeout(BUSY)?;
         file.execute_batch(
-            "PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
-             CREATE TABLE IF NOT EXISTS dead (
-                 number INTEGER PRIMARY KEY AUTOINCREMENT, again INTEGER NOT NULL DEFAULT 0,
-                 sink TEXT NOT NULL, received INTEGER NOT NULL, refused INTEGER NOT NULL, answer TEXT NOT NULL,
-                 id TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (sink, id)
-             );",
+            "PRAGMA cache_size = -256; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576;",
         )?;
+        if !file.table_exists(None, "dead")? {
+            file.execute_batch(
+                "PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
+                 CREATE TABLE IF NOT EXISTS dead (
+                     number INTEGER PRIMARY KEY AUTOINCREMENT, again INTEGER NOT NULL DEFAULT 0,
+                     sink TEXT NOT NULL, received INTEGER NOT NULL, refused INTEGER NOT NULL, answer TEXT NOT NULL,
+                     id TEXT NOT NULL, data BLOB NOT NULL, UNIQUE (sink, id)
+                 );",
+            )?;
+        }
+        let (count, bytes) = file.query_row(
+            "SELECT count(*), coalesce(sum(length(data)), 0) FROM dead",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(Self { file, count, bytes })
     }
-    Ok(file)
 }
 
 /// Removes the oldest until so many bytes are freed; how many that were, and their bytes.

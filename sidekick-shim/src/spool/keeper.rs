@@ -1,4 +1,4 @@
-//! Keeps alerts: written first, then told to the senders, then answered.
+//! Keeps alerts: written first, then told to the senders and answered.
 //!
 //! What is taken in one turn of the runtime is written together. With durability `crash` whoever was first does it: that
 //! costs one call of the system, into memory of the kernel. With `power-loss` the spool's thread does, and more of them
@@ -82,7 +82,7 @@ impl Keeper {
     /// And whether the thread of the spool should be told: something is to be tidied up, or to be tried again.
     pub(super) fn keep(&self, keeps: &[Keep]) -> (Vec<Result<(), Short>>, bool) {
         let received = Timestamp::now();
-        // To the end: the senders are told in the order of the numbers.
+        // To the end: where several can keep alerts, the senders are told in the order of the numbers.
         let mut store = self.store();
         let had_finished = self.ledger.has_finished();
         let written = self.write_all(&mut store, keeps, received);
@@ -115,7 +115,6 @@ impl Keeper {
         if !kept.is_empty() {
             self.tell(&kept, received);
             self.can_be_written();
-            self.hold_to_shares();
         }
         // Not again and again: the thread goes on while there is something.
         let finished = !had_finished && self.ledger.has_finished();
@@ -135,8 +134,20 @@ impl Keeper {
         });
         match self.durably {
             Durably::AtOnce => self.ledger.hold(items),
-            Durably::Later(_) | Durably::Never => self.ledger.committed(items, None),
+            Durably::Later(_) | Durably::Never => {
+                self.ledger.committed(items, None);
+                self.hold_to_shares();
+            }
         }
+    }
+
+    /// Tells the senders of what is held; whether there was something.
+    pub(super) fn release(&self) -> bool {
+        let released = self.ledger.release();
+        if released {
+            self.hold_to_shares();
+        }
+        released
     }
 
     /// The keys of alerts that are written now: all together, and alone what could not be written with the others.

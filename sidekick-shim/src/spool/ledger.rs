@@ -169,11 +169,13 @@ impl Ledger {
         self.state().held.extend(alerts);
     }
 
-    /// Tells every sink of what was held.
-    pub(crate) fn release(&self) {
-        if self.tell_held(&mut self.state()) {
+    /// Tells every sink of what was held; whether there was something.
+    pub(crate) fn release(&self) -> bool {
+        let released = self.tell_held(&mut self.state());
+        if released {
             self.wake();
         }
+        released
     }
 
     fn tell_held(&self, state: &mut State) -> bool {

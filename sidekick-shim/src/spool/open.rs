@@ -63,6 +63,14 @@ impl Files {
                 *broken += 1;
                 open()
             }
+            // A full disk, say. Alerts are not kept waiting for it.
+            (Err(Broken::Failed(why)), path) => {
+                tracing::error!(
+                    why,
+                    "the dead letters cannot be opened: that is tried again with the next"
+                );
+                Ok(DeadLetters::later(path.as_deref()))
+            }
             (opened, _) => opened,
         }
     }

@@ -281,8 +281,7 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
 }
 
 /// A spool that waits for the disk, with its thread's end of it, and no thread.
-fn power_loss(folder: &tempfile::TempDir) -> (Arc<Keeper>, Writer) {
-    let mut config = in_folder(folder);
+fn power_loss(mut config: Config) -> (Arc<Keeper>, Writer) {
     config.spool.durability = Durability::PowerLoss;
     let opened = open(&config.spool).unwrap();
     let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
@@ -302,29 +301,30 @@ fn to_keep(rule: &str) -> Command {
 #[test]
 fn who_was_answered_joins_in_before_the_senders_are_told() {
     let folder = tempfile::tempdir().unwrap();
-    let (keeper, mut writer) = power_loss(&folder);
+    let (keeper, mut writer) = power_loss(in_folder(&folder));
     let waits = |lane| matches!(keeper.ledger.next(0, lane), Next::Try(..));
     let (commands, out) = channel();
     let ask = |rule| commands.send(to_keep(rule)).unwrap();
 
-    ask("a");
-    ask("b");
-    let together = writer.next(&out).unwrap();
-    assert_eq!(together.len(), 2);
-    writer.carry_out(together);
+    writer.carry_out(vec![to_keep("a"), to_keep("b")]);
     assert!(!waits(Lane::Oldest), "those who were answered come first");
     assert!(!keeper.ledger.is_empty(0), "a sender does not end before");
-
-    // Of those who were answered nobody comes: that is not waited for for long.
     ["c", "d", "e"].into_iter().for_each(ask);
-    let together = writer.next(&out).unwrap();
-    assert_eq!(together.len(), 3);
+    let mut together = Vec::new();
+    writer.await_answered(&out, &mut together);
+    assert_eq!(together.len(), 2, "as many as were answered");
     assert!(waits(Lane::Newest) && waits(Lane::Newest) && !waits(Lane::Newest));
+
+    // One alone has nobody to wait for.
+    writer.carry_out(vec![to_keep("f")]);
+    writer.await_answered(&out, &mut together);
+    assert_eq!(together.len(), 2);
+    assert!(waits(Lane::Newest));
 
     // What is told besides comes behind what is held.
     writer.carry_out(together);
     let item = Item {
-        alert: alert("f"),
+        alert: alert("g"),
         received: falco_event::Timestamp::UNIX_EPOCH,
         age: (Duration::ZERO, tokio::time::Instant::now()),
     };
@@ -334,7 +334,22 @@ fn who_was_answered_joins_in_before_the_senders_are_told() {
         Next::Try(key, _) => Some(key.seq),
         Next::Read(_) | Next::Nothing => None,
     });
-    assert_eq!(seqs.collect::<Vec<_>>(), [6, 5, 4, 3]);
+    assert_eq!(seqs.collect::<Vec<_>>(), [6, 5, 4]);
+}
+
+#[test]
+fn what_is_held_and_nobody_wants_goes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = in_folder(&folder);
+    config.sinks.clear();
+    let (keeper, mut writer) = power_loss(config);
+    let (_commands, out) = channel();
+    writer.carry_out(vec![to_keep("a")]);
+    assert_eq!(keeper.ledger.count().alerts, 1);
+    while keeper.ledger.count().alerts > 0 {
+        let due = writer.next(&out).unwrap();
+        writer.carry_out(due);
+    }
 }
 
 #[test]
@@ -347,10 +362,32 @@ fn dead_letters_have_a_file_once_there_is_one() {
         !path.exists(),
         "it takes a dozen syncs, and a start does not wait for them"
     );
+    // Someone else put it there meanwhile; and a full disk left it without a byte.
+    std::fs::write(&path, "").unwrap();
+    let mut other = DeadLetters::open(Some(&path)).unwrap();
+    assert_eq!(other.add(&letter("a")).unwrap(), 0);
+    drop(other);
     assert_eq!(letters.add(&letter("a")).unwrap(), 0);
-    assert_eq!(letters.count(), 1);
+    assert_eq!(letters.add(&letter("b")).unwrap(), 0);
     let again = DeadLetters::open(Some(&path)).unwrap();
-    assert_eq!(again.count(), 1);
-    assert_eq!(again.requeue().unwrap(), 1);
-    assert_eq!(letters.again().unwrap(), [(1, letter("a"))]);
+    assert_eq!((letters.count(), again.count()), (2, 2));
+    assert_eq!(again.requeue().unwrap(), 2);
+    for (number, letter) in letters.again().unwrap() {
+        letters.remove(number, &letter).unwrap();
+    }
+    assert_eq!(letters.count(), 0);
+}
+
+#[tokio::test]
+async fn alerts_are_kept_where_dead_letters_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dead.db");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("x"), "").unwrap();
+    let spool = started(&in_folder(&folder));
+    keep(&spool, &["a"]).await;
+    assert!(!spool.bury(letter("b")).await);
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(spool.bury(letter("b")).await);
+    assert_eq!(rules(&spool), ["a"]);
 }

@@ -21,7 +21,7 @@ const FRESH_BYTES: usize = 1024 * 1024;
 /// With so many fresh ones, or so many bytes of them, the sender is behind. Few: the sooner an alert is sent, the more of
 /// it is still in the processor's caches.
 const BEHIND: usize = FRESH_ALERTS / 16;
-const BEHIND_BYTES: usize = FRESH_BYTES / 2;
+const BEHIND_BYTES: usize = FRESH_BYTES / 16;
 
 /// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.
 const RESTING: usize = 256;
@@ -173,8 +173,8 @@ impl Waiting {
         self.levels.iter().any(|level| !level.todo.is_empty())
     }
 
-    /// Whether a sink that takes alerts gets them later than they come. Those that come now would not stay in memory until
-    /// their turn.
+    /// Whether a sink that takes alerts gets them later than they come. If that goes on those that come will not stay
+    /// in memory until their turn.
     pub(crate) fn is_behind(&self) -> bool {
         self.takes && (self.fresh > BEHIND || self.fresh_bytes > BEHIND_BYTES)
     }

@@ -21,7 +21,7 @@ use super::store::{LEVELS, Progress, Read, Reader, Want};
 use super::waiting::{Found, Item, Key};
 use crate::metrics::Lost;
 
-/// How many things are done together at most.
+/// How many things are taken at a time to be done together.
 const TOGETHER: usize = 256;
 
 /// How long it waits at most for those who were answered.
@@ -86,7 +86,7 @@ pub(crate) struct Writer {
     progress: Progress,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
-    answered: Answered,
+    answered: Option<Answered>,
     clock: Clock,
     tidy: Option<Instant>,
     look: Option<Instant>,
@@ -96,11 +96,12 @@ pub(crate) struct Writer {
     unread_alerts: Vec<(usize, Key)>,
 }
 
-/// Who was answered last, and how long that took.
-#[derive(Debug, Default)]
+/// Who was answered last.
+#[derive(Debug)]
 struct Answered {
     keeps: usize,
-    took: Duration,
+    /// How long they are waited for.
+    until: Instant,
 }
 
 impl Writer {
@@ -121,7 +122,7 @@ impl Writer {
             seen: None,
             progress,
             replies,
-            answered: Answered::default(),
+            answered: None,
             clock: Clock::start(),
             tidy: None,
             look: None,
@@ -165,11 +166,12 @@ impl Writer {
         Some(together)
     }
 
-    /// Waits for those who were answered last, as long as the disk took for them: they may bring more at once, and for all
-    /// of them it is one wait for the disk. What the senders do comes after that, so that it falls into that wait.
-    fn await_answered(&mut self, commands: &Receiver<Command>, together: &mut Vec<Command>) {
-        let Answered { keeps, took } = std::mem::take(&mut self.answered);
-        let until = Instant::now() + took.min(AWAIT);
+    /// Waits for those who were answered last, for as long as the disk took: they may bring more at once, and for all of
+    /// them it is one wait for the disk. The senders are told after that, so that what they do falls into it.
+    pub(super) fn await_answered(&mut self, commands: &Receiver<Command>, together: &mut Vec<Command>) {
+        let Some(Answered { keeps, until }) = self.answered.take() else {
+            return;
+        };
         // One alone has nobody to wait for.
         let mut missing = if keeps > 1 { keeps } else { 0 };
         while missing > 0
@@ -180,7 +182,14 @@ impl Writer {
             }
             together.push(more);
         }
-        self.keeper.ledger.release();
+        self.release();
+    }
+
+    /// Tells the senders of what is held.
+    fn release(&mut self) {
+        if self.keeper.release() {
+            self.plan(Instant::now());
+        }
     }
 
     /// Does these together, and what is due; who asked for the end, if someone did.
@@ -246,10 +255,11 @@ impl Writer {
     fn keep(&mut self, keeps: Vec<Keep>) {
         let began = Instant::now();
         let (results, _) = self.keeper.keep(&keeps);
-        self.answered = Answered {
+        let answered = Instant::now();
+        self.answered = Some(Answered {
             keeps: keeps.len(),
-            took: began.elapsed(),
-        };
+            until: answered + (answered - began).min(AWAIT),
+        });
         let replies = keeps.into_iter().zip(results);
         let mut replies: Vec<_> = replies
             .map(|(keep, result)| Reply {
@@ -326,6 +336,7 @@ impl Writer {
 
     /// Alerts that cannot be read are lost; but for those that had to make room meanwhile, and are counted for that.
     fn give_up(&self, level: usize, broken: &Ranges) {
+        self.keeper.release();
         let _store = self.keeper.store();
         let keys = broken.iter().flatten().map(|seq| Key { level, seq });
         let lost = keys.filter(|key| self.keeper.ledger.nobody_waits(*key)).count() as u64;

@@ -131,6 +131,27 @@ async fn what_is_left_at_the_end_is_sent_after_the_next_start() {
 }
 
 #[tokio::test]
+async fn with_power_loss_too_everything_is_sent_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().to_str().unwrap();
+    let own = [("SHIM_DURABILITY", "power-loss"), ("SHIM_SPOOL", spool)];
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let mut program = Program::start(&sink.url(), &own).await;
+    let mut stream = TcpStream::connect(program.address).await.unwrap();
+    for number in 0..20 {
+        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
+    }
+    program.signal("TERM");
+    program.says("ended with no alert left").await;
+    assert_eq!(program.exit_code().await, Some(0));
+    let mut numbers = BTreeSet::new();
+    for _ in 0..20 {
+        numbers.insert(number(&sink.next().await));
+    }
+    assert_eq!(numbers, (0..20).collect());
+}
+
+#[tokio::test]
 async fn two_programs_do_not_share_a_spool() {
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().to_str().unwrap();

@@ -12,6 +12,7 @@ use crate::spool::waiting::Key;
 
 impl Writer {
     pub(super) fn tidy_up(&mut self) {
+        self.release();
         self.tidy = None;
         self.keeper.tidy(&mut self.keeper.store());
         if let Err(error) = self.rewrite() {
@@ -50,6 +51,7 @@ impl Writer {
     }
 
     pub(super) fn look_around(&mut self) {
+        self.release();
         self.look = None;
         self.keeper.try_again();
         self.read_again();
@@ -98,6 +100,7 @@ impl Writer {
     }
 
     pub(super) fn bury(&mut self, letter: &DeadLetter) -> bool {
+        self.release();
         let mut buried = self.dead.add(letter);
         if let Err(Broken::Corrupt(why)) = &buried
             && self.dead_anew(why)
@@ -128,6 +131,7 @@ impl Writer {
                     "the dead letters are broken: they are set aside, and others are begun"
                 );
                 self.dead = dead;
+                self.seen = None;
                 true
             }
             Err(error) => {
