@@ -153,6 +153,7 @@ struct Took {
     answered: f64,
 }
 
+/// Starts the program, and has it take an alert.
 async fn start_shim(
     sink: SocketAddr,
     durability: &str,

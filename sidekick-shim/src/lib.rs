@@ -34,10 +34,10 @@
 //! meanwhile.
 //!
 //! # The spool
-//! A file of the shim alone, bounded in bytes. What an accepted alert survives is `SHIM_DURABILITY`: `crash`, the end of
+//! A folder of the shim alone, bounded in bytes. What an accepted alert survives is `SHIM_DURABILITY`: `crash`, the end of
 //! the process, however it comes, and but for the last 100 ms (`SHIM_SYNC`) that of the machine's power; `power-loss`, both
-//! without loss; `memory`, nothing. An alert can arrive twice,
-//! with the same id: a sink that had it when the process died is asked again.
+//! without loss; `memory`, nothing. An alert can arrive twice, with the same id: a sink that had it when the process died
+//! is asked again.
 //!
 //! # Configuration
 //! By environment variables and a file, as falcosidekick's, all of it in [`Config::read`]. A mistake ends the program with

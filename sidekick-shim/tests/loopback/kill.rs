@@ -37,6 +37,14 @@ async fn post(stream: &mut TcpStream, body: &str) -> io::Result<bool> {
     Ok(answer.starts_with(b"HTTP/1.1 200"))
 }
 
+/// Posts alerts with the numbers from 0 to 19, all of which are accepted.
+async fn post_twenty(shim: SocketAddr) {
+    let mut stream = TcpStream::connect(shim).await.unwrap();
+    for number in 0..20 {
+        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
+    }
+}
+
 /// Posts alerts with numbers of their own until the connection ends, and tells each that was accepted.
 async fn load(shim: SocketAddr, next: Arc<AtomicU32>, accepted: UnboundedSender<u32>) {
     let Ok(mut stream) = TcpStream::connect(shim).await else {
@@ -115,10 +123,7 @@ async fn what_is_left_at_the_end_is_sent_after_the_next_start() {
     ];
     let hangs = Sink::start(|_| Does::Hang).await;
     let mut program = Program::start(&hangs.url(), &own).await;
-    let mut stream = TcpStream::connect(program.address).await.unwrap();
-    for number in 0..20 {
-        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
-    }
+    post_twenty(program.address).await;
     program.signal("TERM");
     assert_eq!(program.exit_code().await, Some(0), "nothing is lost");
     let mut works = Sink::start(|_| Does::Answer(202)).await;
@@ -137,10 +142,7 @@ async fn with_power_loss_too_everything_is_sent_before_the_end() {
     let own = [("SHIM_DURABILITY", "power-loss"), ("SHIM_SPOOL", spool)];
     let mut sink = Sink::start(|_| Does::Answer(202)).await;
     let mut program = Program::start(&sink.url(), &own).await;
-    let mut stream = TcpStream::connect(program.address).await.unwrap();
-    for number in 0..20 {
-        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
-    }
+    post_twenty(program.address).await;
     program.signal("TERM");
     program.says("ended with no alert left").await;
     assert_eq!(program.exit_code().await, Some(0));
@@ -170,10 +172,7 @@ async fn what_is_broken_on_the_disk_costs_itself_alone_and_is_said() {
     let own = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", spool)];
     let hangs = Sink::start(|_| Does::Hang).await;
     let mut program = Program::start(&hangs.url(), &own).await;
-    let mut stream = TcpStream::connect(program.address).await.unwrap();
-    for number in 0..20 {
-        assert!(post(&mut stream, &alert(&number.to_string())).await.unwrap());
-    }
+    post_twenty(program.address).await;
     program.signal("KILL");
     program.exit_code().await;
 

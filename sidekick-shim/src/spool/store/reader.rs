@@ -1,5 +1,7 @@
 //! Reads alerts, while others are added: what it needs of the store it asks for, and then reads without holding it.
 
+mod anew;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::RangeInclusive;
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use super::disk::{Disk, DiskFile};
 use super::frame::{Frame, HEAD, frames, numbers};
 use super::segment::Name;
-use super::{DEAD, Store, on_disk};
+use super::{Store, on_disk};
 use crate::spool::ranges::Ranges;
 
 /// How many alerts are read at a time, and about how many bytes of them.
@@ -124,46 +126,6 @@ impl Store {
                 .map_or(i64::MIN, |(first, _)| *first);
             level.segments.range(first..).find_map(part)
         }
-    }
-
-    /// The segment with the most bytes of alerts that are gone, if they take too much room: more than the others, and some
-    /// more; or any where room is short. Not the last ones, to which is added.
-    pub(crate) fn wasteful(&self, is_short: bool) -> Option<Part> {
-        let mut dead = 0;
-        let mut worst = None;
-        for (number, level) in self.levels.iter().enumerate() {
-            for (&first, segment) in level.segments.iter().rev().skip(1) {
-                dead += segment.dead();
-                if worst.is_none_or(|(most, _)| segment.dead() > most) {
-                    worst = Some((segment.dead(), Name { level: number, first }));
-                }
-            }
-        }
-        let (most, name) = worst?;
-        let live = self.bytes().saturating_sub(dead);
-        let too_much = dead > live + DEAD * self.segment_bytes || is_short && most > self.segment_bytes / 4;
-        let segment = self.levels.get(name.level)?.segments.get(&name.first)?;
-        too_much.then(|| Part {
-            name,
-            bytes: segment.bytes,
-            live: segment.live(name.first),
-            gone: segment.gone_count - segment.cleared,
-        })
-    }
-
-    /// Puts what [`Reader::rewrite`] wrote in the segment's place, if it is still there.
-    pub(crate) fn put_in_place(&mut self, part: &Part, bytes: u64) -> io::Result<()> {
-        let level = self.levels.get_mut(part.name.level);
-        let Some((level, segment)) =
-            level.and_then(|level| Some((&mut level.count, level.segments.get_mut(&part.name.first)?)))
-        else {
-            return self.disk.remove(&part.name.anew());
-        };
-        self.disk.rename(&part.name.anew(), &part.name.alerts())?;
-        level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
-        segment.bytes = bytes;
-        segment.cleared += part.gone;
-        Ok(())
     }
 }
 
@@ -281,29 +243,6 @@ impl Reader {
         let place = index.places.iter().find(|place| part.live.contains(place.seq));
         let row = place.map(|place| one(&*file, *place)).transpose()?.flatten();
         Ok(row.map(|row| row.received))
-    }
-
-    /// Writes the alerts of a segment that are not gone into a new file; its length.
-    pub(crate) fn rewrite(&mut self, part: &Part) -> io::Result<u64> {
-        let disk = Arc::clone(&self.disk);
-        let (from, index) = self.index(part)?;
-        let mut bytes = Vec::new();
-        for place in index.places.iter().filter(|place| part.live.contains(place.seq)) {
-            if let Some(Row { seq, received, data }) = one(&*from, *place)? {
-                Frame {
-                    number: seq,
-                    value: received,
-                    data: &data,
-                }
-                .put(&mut bytes);
-            }
-        }
-        self.known.retain(|index| index.name != part.name);
-        let file = disk.create(&part.name.anew())?;
-        file.append(&bytes)?;
-        // What it takes the place of was on the disk.
-        file.sync()?;
-        Ok(bytes.len() as u64)
     }
 
     /// A segment's file, and what is where in it. To the last one may have been added since it was looked at.
