@@ -202,6 +202,9 @@ where
     let connection = http1::Builder::new()
         .max_header_size(HEADER_BYTES)
         .max_buf_size(READ_BUFFER)
+        // Who has sent all of a request may close that half. And hyper would else get ready to read on while a request
+        // is answered, with another buffer.
+        .half_close(true)
         .serve_connection(io, told);
     tokio::select! {
         biased;

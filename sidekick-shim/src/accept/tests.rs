@@ -99,6 +99,20 @@ async fn a_client_that_waits_to_be_told_to_go_on_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_closes_its_half_gets_its_answer() {
+    let (mut client, server) = duplex(1 << 16);
+    let slow = service_fn(|request| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        take(request).await
+    });
+    let graceful = GracefulShutdown::new();
+    tokio::spawn(connection(TokioIo::new(server), slow, graceful.watcher()));
+    client.write_all(POST).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert!(read_to_end(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_connection_serves_many_requests_and_is_kept_between_them() {
     let (mut client, _graceful) = client();
     for _ in 0..3 {
