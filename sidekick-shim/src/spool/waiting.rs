@@ -14,14 +14,15 @@ use tokio::time::Instant;
 use super::ranges::Ranges;
 use super::store::{Count, LEVELS, Want};
 
-/// How many of the newest alerts are kept whole, and how many bytes of them as Falco sent them.
-const FRESH_ALERTS: usize = 512;
-const FRESH_BYTES: usize = 1024 * 1024;
+/// How many of the newest alerts are kept whole, and how many bytes of them as Falco sent them. No more than stay in the
+/// processor's caches: while a sink takes nothing, each that comes is put where the oldest of these was.
+const FRESH_ALERTS: usize = 128;
+const FRESH_BYTES: usize = 256 * 1024;
 
 /// With so many fresh ones, or so many bytes of them, the sender is behind. Few: the sooner an alert is sent, the more of
 /// it is still in the processor's caches.
-const BEHIND: usize = FRESH_ALERTS / 16;
-const BEHIND_BYTES: usize = FRESH_BYTES / 16;
+const BEHIND: usize = FRESH_ALERTS / 4;
+const BEHIND_BYTES: usize = FRESH_BYTES / 4;
 
 /// How many of those that were handed out are kept whole while they wait for their next try, and how many bytes of them.
 const RESTING: usize = 256;
