@@ -171,9 +171,7 @@ impl Keeper {
                 self.take_back(&keys);
                 self.try_write(store, keep, received)
             };
-            // First: nobody is promised the same room between.
-            self.ledger.set_counts(store.counts());
-            self.ledger.keep_promise(keep.promised);
+            self.ledger.keep_promise(keep.promised, store.counts());
             written
         };
         keeps.iter().map(one).collect()

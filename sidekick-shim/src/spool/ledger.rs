@@ -111,9 +111,12 @@ impl Ledger {
 
     // The writer's part.
 
-    pub(crate) fn keep_promise(&self, bytes: u64) {
+    /// Alerts were written that had so many bytes of room, and so much is there now: nobody is promised the same room
+    /// between.
+    pub(crate) fn keep_promise(&self, bytes: u64, counts: [Count; LEVELS]) {
         let mut state = self.state();
         state.promised = state.promised.saturating_sub(bytes);
+        self.count_anew(state, counts);
     }
 
     /// How many bytes are missing for alerts that were promised nothing, when so many are used.
@@ -201,7 +204,10 @@ impl Ledger {
     }
 
     pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {
-        let mut state = self.state();
+        self.count_anew(self.state(), counts);
+    }
+
+    fn count_anew(&self, mut state: MutexGuard<'_, State>, counts: [Count; LEVELS]) {
         let bytes = |counts: &[Count; LEVELS]| counts.iter().map(|count| count.bytes).sum::<u64>();
         let less = bytes(&counts) < bytes(&state.counts);
         state.counts = counts;

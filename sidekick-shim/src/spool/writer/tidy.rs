@@ -181,7 +181,7 @@ impl Writer {
         let level = level(&item.alert);
         let mut store = self.keeper.store();
         let added = store.add(level, letter.received, &letter.data);
-        ledger.keep_promise(bytes);
+        ledger.keep_promise(bytes, store.counts());
         let failed = |error: io::Error| Broken::Failed(error.to_string());
         let seq = added.map_err(failed)?;
         // It leaves the dead letters for good: it has to be on the disk.
@@ -195,7 +195,6 @@ impl Writer {
             [(Key { level, seq }, item)].into_iter(),
             Some(sink.unwrap_or_default()),
         );
-        ledger.set_counts(store.counts());
         Ok(true)
     }
 }
