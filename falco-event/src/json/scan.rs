@@ -130,6 +130,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    // Here and below: most of an alert is short strings, and a call for each would be a good part of the work.
+    #[inline(always)]
     pub(crate) fn string(&mut self, expected: &'static str) -> Result<Str, Syntax> {
         if !self.take(b'"') {
             return Err(self.syntax(expected));
@@ -237,6 +239,7 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes from the start are neither a quote, a backslash nor a control character. Most strings are short and
 /// end in the first words. Long ones are stepped through in blocks, in which the compiler compares all bytes at once.
+#[inline(always)]
 pub(super) fn plain(bytes: &[u8]) -> usize {
     let head = plain_words(bytes.get(..HEAD).unwrap_or(bytes));
     if head < HEAD {
