@@ -16,7 +16,7 @@ use crate::guard::{Guard, Verdict, decisive};
 use crate::identity::Identity;
 use crate::moment::{Moment, SKEW, between};
 use crate::plan::{Plan, Wanted};
-use crate::policy::{Mode, Policy, Protect, Step};
+use crate::policy::{Mode, Policies, Policy, Protect, Step};
 
 /// Every planned response, judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ fn judge(
         return None;
     }
     let mut verdicts = vec![
-        readable(condition, wanted, facts),
+        readable(condition, plan.policies, wanted, facts),
         alert_age(wanted.policy, moment),
     ];
     verdicts.extend_from_slice(shared);
@@ -130,8 +130,11 @@ fn judge(
 }
 
 /// A fact that could not be read stops what rests on it until it can be read.
-fn readable(condition: Truth, wanted: &Wanted<'_>, facts: &Facts) -> Verdict {
-    let guards = wanted.guard_wants();
+fn readable(condition: Truth, policies: &Policies, wanted: &Wanted<'_>, facts: &Facts) -> Verdict {
+    let guards = Wants {
+        owner: policies.counts_workloads(&facts.pod.namespace),
+        ..wanted.guard_wants()
+    };
     if condition == Truth::Unknown {
         let why =
             unread(&wanted.response.when.wants(), facts).unwrap_or_else(|| "a fact was not read".to_owned());

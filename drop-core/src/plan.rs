@@ -5,7 +5,7 @@ use falco_event::Alert;
 use crate::condition::Truth;
 use crate::facts::Wants;
 use crate::pod::Pod;
-use crate::policy::{Policies, Policy, Protect, Response, Scope};
+use crate::policy::{Policies, Policy, Response};
 
 /// What the policies want for one alert: the responses that match, or may once the pod is known.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Plan<'_> {
         let host = self.alert.offender().node.as_ref();
         let guards = Wants {
             host: host.filter(|host| pod.node.as_ref() != Some(host)).cloned(),
-            ..protection_wants(self.policies.protect())
+            ..common_wants(self.policies, pod)
         };
         self.wanted
             .iter()
@@ -82,12 +82,10 @@ impl Wanted<'_> {
         }
     }
 
-    /// The facts that the guards of this response read.
+    /// The facts that the guards of this response read, beside those of every response.
     #[must_use]
     pub fn guard_wants(&self) -> Wants {
-        let mut limits = self.policy.limits.iter().chain(&self.response.limits);
         Wants {
-            owner: limits.any(|limit| limit.scope == Scope::Workload),
             siblings: self.response.min_available.is_some(),
             budgets: self.response.heeds_budgets(),
             ..Wants::default()
@@ -95,10 +93,13 @@ impl Wanted<'_> {
     }
 }
 
-fn protection_wants(protect: &Protect) -> Wants {
+/// The facts that the guards of every response read: what one policy protects no other touches, and a limit of one counts
+/// the acts of all.
+fn common_wants(policies: &Policies, pod: &Pod) -> Wants {
+    let protect = policies.protect();
     Wants {
         namespace: !protect.namespace_selectors.is_empty(),
-        owner: !protect.workloads.is_empty(),
+        owner: !protect.workloads.is_empty() || policies.counts_workloads(&pod.namespace),
         ..Wants::default()
     }
 }

@@ -112,7 +112,11 @@ fn wants(policy: &Policy, response: &Response) -> Wants {
         response,
         holds: Truth::Unknown,
     };
-    response.when.wants().union(wanted.guard_wants())
+    let own = Wants {
+        owner: policy.counts_workloads(),
+        ..wanted.guard_wants()
+    };
+    response.when.wants().union(own)
 }
 
 /// Group, resource and verb.

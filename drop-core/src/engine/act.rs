@@ -1,7 +1,5 @@
 //! One response carried out: open, apply, settle.
 
-use std::time::Duration;
-
 use super::{ACT_WITHIN, CLAIM_WITHIN, Delivery, Engine, failed, skipped, stopped};
 use crate::decide::Judgement;
 use crate::facts::Facts;
@@ -10,7 +8,7 @@ use crate::moment::SKEW;
 use crate::outcome::Outcome;
 use crate::past::{ActId, Claim, Opened, Opening, Settled, Settlement};
 use crate::plan::Wanted;
-use crate::policy::{Action, Limit, Mode, Step};
+use crate::policy::{Action, Mode, Policies, Step};
 use crate::ports::{ApiError, ApplyError, Change, Mono, Presence, Target};
 use crate::record::{Answered, Tried};
 
@@ -87,7 +85,8 @@ impl Engine {
             return Err("the response is not in the plan".to_owned());
         };
         let target = Target::of(&facts.pod);
-        let opening = opening(wanted, judgement, claim, facts, &target);
+        let policies = delivery.plan.policies;
+        let opening = opening(policies, wanted, judgement, claim, facts, &target);
         self.step(|past, now| past.open(&opening, now))
             .await
             .map_err(|lost| lost.to_string())
@@ -277,24 +276,14 @@ fn change(action: &Action) -> Option<Change> {
 }
 
 fn opening<'a>(
+    policies: &Policies,
     wanted: &'a Wanted<'_>,
     judgement: &'a Judgement,
     claim: &Claim,
     facts: &'a Facts,
     target: &'a Target,
 ) -> Opening<'a> {
-    let limits: Vec<Limit> = wanted
-        .policy
-        .limits
-        .iter()
-        .chain(&wanted.response.limits)
-        .copied()
-        .collect();
-    let longest = limits
-        .iter()
-        .map(|limit| limit.per)
-        .max()
-        .unwrap_or(Duration::ZERO);
+    let limits = wanted.policy.limits.iter().chain(&wanted.response.limits);
     let siblings = facts.siblings.value().and_then(Option::as_ref);
     let owner = facts.owner.value().and_then(Option::as_ref);
     Opening {
@@ -306,12 +295,14 @@ fn opening<'a>(
         mode: judgement.mode,
         ends: ends(&judgement.actions),
         edits: judgement.actions.iter().any(edits),
-        limits,
+        limits: limits.copied().collect(),
         available: wanted.response.min_available.zip(siblings),
         alive: facts.pod.deletion.is_none(),
         within: ACT_WITHIN * 2,
         // Sent again, the alert is not too old for so long: its time and the two clocks that judge it may be apart, and a
         // delivery that came in time may take its own.
-        keep: longest.max(wanted.policy.max_alert_age + SKEW * 2 + CLAIM_WITHIN),
+        keep: policies
+            .longest_window()
+            .max(wanted.policy.max_alert_age + SKEW * 2 + CLAIM_WITHIN),
     }
 }

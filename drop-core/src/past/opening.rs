@@ -80,7 +80,8 @@ pub struct Opening<'a> {
     pub alive: bool,
     /// How long the engine may take to settle it.
     pub within: Duration,
-    /// How long it is kept after it is closed: the longest of its windows, and as long as its alert may come again.
+    /// How long it is kept after it is closed: the longest window of any limit, and as long as its alert may come
+    /// again.
     pub keep: Duration,
 }
 

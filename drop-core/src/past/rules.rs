@@ -9,7 +9,7 @@ use super::act::{Act, ActId, Settled};
 use super::opening::{Keys, Opening, ScopeKey};
 use super::scope::{InScope, start};
 use crate::facts::Siblings;
-use crate::guard::{Guard, Verdict};
+use crate::guard::{Guard, Says, Verdict};
 use crate::policy::{Limit, MinAvailable, Mode, OnBreach};
 use crate::ports::Mono;
 
@@ -61,7 +61,9 @@ impl Past {
         for limit in &opening.limits {
             let key = keys.of(limit.scope);
             let verdict = self.limit(limit, key, &opening.target.uid, mode, now);
-            if !verdict.passes() && limit.on_breach == OnBreach::Disarm && mode == Mode::Enforce {
+            // What waits for acts in flight has not been refused: they may come to nothing.
+            let breached = matches!(verdict.says, Says::Stop(_));
+            if breached && limit.on_breach == OnBreach::Disarm && mode == Mode::Enforce {
                 self.disarmed.entry(key.clone()).or_insert(now);
             }
             verdicts.push(verdict);

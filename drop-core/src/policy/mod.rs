@@ -16,8 +16,9 @@ mod response;
 mod schema;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use falco_event::Namespace;
 use sha2::{Digest, Sha256};
@@ -74,6 +75,9 @@ pub struct Policies {
     places: Vec<(Arc<File>, Places)>,
     index: Index,
     protect: Protect,
+    /// Where limits count the pods of a workload; none: everywhere.
+    counted: Option<BTreeSet<Namespace>>,
+    longest_window: Duration,
     hash: String,
 }
 
@@ -129,7 +133,13 @@ impl Policies {
     fn of(policies: Vec<Policy>, places: Vec<(Arc<File>, Places)>, sources: &[Source<'_>]) -> Self {
         let protect = protection(&policies);
         let index = Index::of(&policies);
+        let windows = policies
+            .iter()
+            .flat_map(Policy::all_limits)
+            .map(|limit| limit.per);
         Self {
+            counted: counted(&policies),
+            longest_window: windows.max().unwrap_or_default(),
             policies,
             places,
             index,
@@ -160,6 +170,22 @@ impl Policies {
     #[must_use]
     pub fn protect(&self) -> &Protect {
         &self.protect
+    }
+
+    /// Whether any limit counts the pods of a workload of this namespace. It counts everyone's acts, so each has to know
+    /// the owner of its pod then.
+    #[must_use]
+    pub fn counts_workloads(&self, namespace: &Namespace) -> bool {
+        self.counted
+            .as_ref()
+            .is_none_or(|counted| counted.contains(namespace))
+    }
+
+    /// The longest window of any limit; zero without one. Every limit counts everyone's acts in its scope, so every act
+    /// is remembered for so long.
+    #[must_use]
+    pub fn longest_window(&self) -> Duration {
+        self.longest_window
     }
 
     /// SHA-256 over the texts of the sources, in hexadecimal: the same texts in the same order have the same.
@@ -238,6 +264,16 @@ fn protection(policies: &[Policy]) -> Protect {
         all.workloads.extend(policy.protect.workloads.iter().cloned());
     }
     all
+}
+
+/// The namespaces of the policies with such limits.
+fn counted(policies: &[Policy]) -> Option<BTreeSet<Namespace>> {
+    let counting = policies.iter().filter(|policy| policy.counts_workloads());
+    let mut all = BTreeSet::new();
+    for policy in counting {
+        all.extend(policy.namespaces.clone()?);
+    }
+    Some(all)
 }
 
 fn hash(sources: &[Source<'_>]) -> String {

@@ -55,6 +55,20 @@ pub struct Policy {
     pub limits: Vec<Limit>,
 }
 
+impl Policy {
+    /// Its limits and those of its responses.
+    pub(super) fn all_limits(&self) -> impl Iterator<Item = &Limit> {
+        let own = self.responses.iter().flat_map(|response| &response.limits);
+        self.limits.iter().chain(own)
+    }
+
+    /// Whether one of them counts the pods of a workload.
+    #[must_use]
+    pub fn counts_workloads(&self) -> bool {
+        self.all_limits().any(|limit| limit.scope == Scope::Workload)
+    }
+}
+
 /// One entry of a policy: `when` a condition holds, `do` actions.
 #[derive(Debug, Clone)]
 pub struct Response {

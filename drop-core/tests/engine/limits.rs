@@ -6,7 +6,8 @@ use drop_core::Outcome;
 use drop_core::guard::Guard;
 use drop_core::memory::{Call, Delays, Fault};
 use drop_core::past::{Bounds, ScopeKey};
-use drop_core::policy::Policies;
+use drop_core::policy::{Policies, Source};
+use falco_event::Alert;
 use futures_executor::block_on;
 
 use crate::world::{SHELL, World, policies};
@@ -47,6 +48,94 @@ fn each_scope_counts_pods_in_its_window() {
             "{scope}: there is room again"
         );
     }
+}
+
+/// Two policies side by side: one drops what runs `nc`, within this limit; the other all else, with room for a minute.
+fn nc_within(limit: &str) -> Policies {
+    let policy = |name, when, limit| {
+        format!(
+            "---
+apiVersion: falco-drop.dev/v1alpha1
+kind: DropPolicy
+metadata: {{ name: {name} }}
+spec:
+  mode: enforce
+  limits: [{{ {limit} }}]
+  responses: [{{ name: r, when: {when}, do: [delete: {{}}] }}]
+"
+        )
+    };
+    let nc = policy("nc", "proc.name = nc", limit);
+    let rest = policy("rest", "proc.name != nc", "scope: policy, max: 100, per: 1m");
+    let text = nc + &rest;
+    Policies::parse(&[Source {
+        name: "p.yaml",
+        text: &text,
+    }])
+    .unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+fn about(world: &World, process: &str) -> Alert {
+    world.cluster.advance(Duration::from_millis(1));
+    let pod = world.pods().into_iter().find(|pod| pod.deletion.is_none());
+    let bash = world.alert(&pod.unwrap());
+    let text = str::from_utf8(bash.as_bytes()).unwrap();
+    Alert::from_slice(text.replace("bash", process).as_bytes()).unwrap()
+}
+
+fn run(world: &World, policies: &Policies, process: &str) -> Outcome {
+    world.handle(policies, &about(world, process)).outcome
+}
+
+#[test]
+fn a_limit_counts_what_every_policy_does_for_as_long_as_it_says() {
+    for scope in ["workload", "namespace", "cluster"] {
+        let world = World::of(4);
+        let policies = nc_within(&format!("scope: {scope}, max: 2, per: 1h"));
+        assert_eq!(run(&world, &policies, "bash").label(), "acted");
+        assert_eq!(run(&world, &policies, "bash").label(), "acted");
+        // Every act is found done, and is of no use to the policy that did it any more.
+        for _ in 0..10 {
+            world.confirm_after(Duration::from_mins(5));
+        }
+        let nc = run(&world, &policies, "nc");
+        let by_limit = matches!(
+            nc,
+            Outcome::Skipped {
+                guard: Guard::Limit,
+                ..
+            }
+        );
+        assert!(by_limit, "{scope}: {nc:?}");
+        world.confirm_after(Duration::from_mins(11));
+        assert_eq!(run(&world, &policies, "nc").label(), "acted", "{scope}");
+    }
+}
+
+#[test]
+fn what_one_policy_disarmed_no_other_drops() {
+    let world = World::of(4);
+    let policies = nc_within("scope: workload, max: 1, per: 1h, onBreach: disarm");
+    assert_eq!(run(&world, &policies, "nc").label(), "acted");
+    assert_eq!(run(&world, &policies, "nc").label(), "skipped");
+    assert_eq!(run(&world, &policies, "bash").label(), "observed");
+}
+
+#[test]
+fn no_act_is_made_that_a_limit_of_another_policy_could_not_count() {
+    let world = World::of(4);
+    let policies = nc_within("scope: workload, max: 1, per: 1h");
+    world.cluster.fail_next(Call::Owner, Fault::NeverSent);
+    let bash = run(&world, &policies, "bash");
+    let waits = matches!(
+        bash,
+        Outcome::Skipped {
+            guard: Guard::Facts,
+            ..
+        }
+    ) && bash.is_retryable();
+    assert!(waits, "{bash:?}");
+    assert_eq!(run(&world, &policies, "bash").label(), "acted");
 }
 
 #[test]

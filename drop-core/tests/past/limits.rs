@@ -197,3 +197,26 @@ fn a_limit_that_skips_disarms_nothing() {
     assert!(stopped(&want(2).open(&mut past, at(1))).is_some());
     assert_eq!(past.disarmed().count(), 0);
 }
+
+#[test]
+fn a_limit_that_waits_for_acts_in_flight_disarms_nothing() {
+    let mut past = Past::default();
+    let want = |pod| Want {
+        limits: vec![Limit {
+            on_breach: OnBreach::Disarm,
+            ..limit(Scope::Cluster, 1, 60)
+        }],
+        ..delete(pod)
+    };
+    let first = want(1).open(&mut past, at(0));
+    let waits = Some((Guard::Limit, true));
+    assert_eq!(stopped(&want(2).open(&mut past, at(1))), waits);
+    let Opened::Open { id, .. } = first else {
+        panic!("{first:?}")
+    };
+    past.settle(id, NOTHING, at(2));
+    let Opened::Open { mode, .. } = want(2).open(&mut past, at(3)) else {
+        panic!("there is room")
+    };
+    assert_eq!(mode, Mode::Enforce);
+}

@@ -17,7 +17,7 @@ use crate::policies::{Min, kept, response};
 use crate::run::Run;
 
 /// 2. After an act as many pods are ready as must be: those that were told to be, without those that were acted on.
-pub(super) fn enough_pods_stay_ready(log: &Log) -> Checked {
+pub(super) fn enough_pods_stay_ready(run: &Run, log: &Log) -> Checked {
     let ends = |opened: &&Opened| opened.mode == Mode::Enforce && opened.ends.is_some();
     for opened in log.opened.iter().filter(ends) {
         let Some((needed, siblings)) = needed(log, opened.task, opened.seq, &opened.policy, &opened.response)
@@ -32,8 +32,8 @@ pub(super) fn enough_pods_stay_ready(log: &Log) -> Checked {
         let gone = |uid: &&PodUid| {
             let mut acts = log.opened.iter().filter(ends);
             acts.any(|before| {
-                let keep = kept(&before.policy, &before.response);
-                let counts = asked(before) && counts(log, before, opened, keep);
+                let keep = kept(&run.tasks[before.task].policies, &before.policy);
+                let counts = asked(before) && counts(run, log, before, opened, keep);
                 before.seq < opened.seq && before.target.uid == **uid && counts
             })
         };

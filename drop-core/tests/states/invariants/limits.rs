@@ -18,7 +18,7 @@ use crate::policies::{kept, limits};
 use crate::run::Run;
 
 /// 2. Never more pods than a limit allows, in any of its windows.
-pub(super) fn never_more_acts_than_a_limit_allows(log: &Log) -> Checked {
+pub(super) fn never_more_acts_than_a_limit_allows(run: &Run, log: &Log) -> Checked {
     let real: Vec<&Opened> = log
         .opened
         .iter()
@@ -30,7 +30,7 @@ pub(super) fn never_more_acts_than_a_limit_allows(log: &Log) -> Checked {
             let counts = |before: &&&Opened| {
                 scope_of(before, scope) == key
                     && before.target.uid != opened.target.uid
-                    && counts(log, before, opened, per)
+                    && counts(run, log, before, opened, per)
             };
             let mut others: Vec<_> = real[..at]
                 .iter()
@@ -49,8 +49,8 @@ pub(super) fn never_more_acts_than_a_limit_allows(log: &Log) -> Checked {
 }
 
 /// Whether an act was made, or may have been, within the window that ends with the opening of another.
-pub(super) fn counts(log: &Log, before: &Opened, opened: &Opened, per: u64) -> bool {
-    let per = per.min(kept(&before.policy, &before.response));
+pub(super) fn counts(run: &Run, log: &Log, before: &Opened, opened: &Opened, per: u64) -> bool {
+    let per = per.min(kept(&run.tasks[before.task].policies, &before.policy));
     log.calls_of(before.act)
         .filter(|call| call.seq < opened.seq && call.heard != Heard::NotMade)
         .any(|call| opened.at.since(call.latest(opened.seq)).as_nanos() <= u128::from(per) * 1_000_000_000)

@@ -26,9 +26,9 @@ mod targets;
 pub(crate) fn all(run: &Run) -> Checked {
     let log = run.log.lock();
     targets::only_the_target_of_a_matching_enforced_response_is_changed(run, &log)?;
-    limits::never_more_acts_than_a_limit_allows(&log)?;
+    limits::never_more_acts_than_a_limit_allows(run, &log)?;
     limits::a_limit_stops_nothing_where_there_is_room(run, &log)?;
-    availability::enough_pods_stay_ready(&log)?;
+    availability::enough_pods_stay_ready(run, &log)?;
     availability::availability_stops_nothing_where_enough_stay_ready(run, &log)?;
     availability::a_budget_stops_the_evictions_that_it_has_no_room_for(&log)?;
     memory_is_bounded(run, &log)?;

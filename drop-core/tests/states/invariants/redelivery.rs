@@ -135,7 +135,7 @@ pub(super) fn a_retryable_failure_sent_again_comes_to_the_same_end(run: &Run, lo
 }
 
 /// An alert that is sent again after its greatest age is too old, whatever it once did. Other policies may find it
-/// young again: an act is kept as its own policies say.
+/// young again: an act is kept as the policies say that were in force.
 pub(super) fn is_forgotten(run: &Run, log: &Log, call: &Call, told: &Written, decided: &Decided) -> bool {
     let old = matches!(
         decided.outcome,
@@ -148,7 +148,7 @@ pub(super) fn is_forgotten(run: &Run, log: &Log, call: &Call, told: &Written, de
     let keep = call
         .act
         .and_then(|act| log.opened(act))
-        .map_or(0, |opened| kept(&opened.policy, &opened.response));
+        .map_or(0, |opened| kept(&run.tasks[opened.task].policies, &opened.policy));
     // It judged the alert's age when it arrived, and took longer than any delivery may.
     let stalled = u128::from(decided.times.ended) > CLAIM_WITHIN.as_nanos();
     // It was handled, forgotten, and acted on anew before this record of it was written.

@@ -114,8 +114,13 @@ pub(crate) fn limits(policy: &str, name: &str) -> impl Iterator<Item = Limit> {
         .copied()
 }
 
-/// How many seconds an act is remembered for certain.
-pub(crate) fn kept(policy: &str, name: &str) -> u64 {
-    let longest = limits(policy, name).map(|(_, _, per)| per).max().unwrap_or(0);
+/// How many seconds an act of a policy is remembered for certain, where these were in force.
+pub(crate) fn kept(all: &Policies, policy: &str) -> u64 {
+    let limits = all.iter().flat_map(|policy| {
+        let document = document(&policy.name);
+        let own = document.responses.iter().flat_map(|response| response.limits);
+        document.limits.iter().chain(own)
+    });
+    let longest = limits.map(|(_, _, per)| *per).max().unwrap_or(0);
     longest.max(document(policy).max_alert_age)
 }
