@@ -3,17 +3,19 @@
 //! 2xx means handled, and has an empty body: a Broker takes any other body for a broken reply and sends the event
 //! again. What cannot be told yet is 503, so that the sender keeps the alert. What can never be read is 400, 413 or 415.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use drop_core::Outcome;
 use drop_core::record::escape;
-use falco_event::cloudevents::{Forged, Refusal, receive};
-use falco_event::{Alert, Timestamp, read_all};
+use falco_event::cloudevents::{Forged, Received, Refusal, receive};
+use falco_event::{Alert, ReadError, Timestamp, read_all};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::body::Unread;
+use crate::body::{Unread, Whole};
 use crate::host::Host;
 use crate::metrics::MEDIA_TYPE;
 
@@ -60,42 +62,41 @@ fn metrics(host: &Host) -> Response<Full<Bytes>> {
 async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = match host.bodies().read(body).await {
-        Ok(body) => body,
+        Ok(body) => Arc::new(body),
         Err(Unread::NoRoom) => {
             refuse(host, Unread::NoRoom.status(), &Unread::NoRoom.why());
             return retry();
         }
         Err(unread) => return refuse(host, unread.status(), &unread.why()),
     };
-    let read = read(host, &head.headers, &body.bytes).await;
-    drop(body);
-    match read {
-        Ok(delivery) => deliver(host, delivery).await,
+    match read(host, &head.headers, &body.bytes) {
+        Ok(Said::Event(event)) => deliver(host, [Ok(event.alert)], event.received, &body).await,
+        Ok(Said::Bare) => deliver(host, read_all(&body.bytes), None, &body).await,
         Err(refusal) => refuse(host, refusal.0, &refusal.1),
     }
 }
 
-/// The alerts of one request, the first of what is no alert in it, and when it was first received.
-struct Delivery {
-    alerts: Vec<Alert>,
-    refused: Option<String>,
-    received: Option<Timestamp>,
+/// What a request is.
+enum Said {
+    Event(Received),
+    /// Falco's own POST, without an envelope: it may hold several alerts, and a broken one does not cost the others.
+    Bare,
 }
 
-async fn read(host: &Host, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
+fn read(host: &Host, headers: &HeaderMap, body: &[u8]) -> Result<Said, (StatusCode, String)> {
     match receive(headers, body) {
         Ok(event) => {
             if let Some(keys) = host.keys() {
                 keys.verify(&event).map_err(|forged| not_ours(host, &forged))?;
             }
-            Ok(Delivery {
-                alerts: vec![event.alert],
-                refused: None,
-                received: event.received,
-            })
+            Ok(Said::Event(event))
         }
         Err(Refusal::NotACloudEvent) if host.keys().is_some() => Err(not_ours(host, &Forged::Unsigned)),
-        Err(Refusal::NotACloudEvent) => bare(headers, body).await,
+        Err(Refusal::NotACloudEvent) if is_json(headers) => Ok(Said::Bare),
+        Err(Refusal::NotACloudEvent) => {
+            let expected = "expected a CloudEvent, or Falco's alert as application/json";
+            Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, expected.to_owned()))
+        }
         Err(refusal) => Err((refusal.status(), refusal.to_string())),
     }
 }
@@ -106,58 +107,41 @@ fn not_ours(host: &Host, forged: &Forged) -> (StatusCode, String) {
     (StatusCode::FORBIDDEN, forged.to_string())
 }
 
-/// Falco's own POST, without an envelope: it may hold several alerts, and a broken one does not cost the others.
-async fn bare(headers: &HeaderMap, body: &[u8]) -> Result<Delivery, (StatusCode, String)> {
-    let media_type = headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let media_type = media_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    let is_json = media_type.is_empty() || media_type.eq_ignore_ascii_case(b"application/json");
-    if !is_json {
-        let expected = "expected a CloudEvent, or Falco's alert as application/json";
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, expected.to_owned()));
-    }
-    let mut delivery = Delivery {
-        alerts: Vec::new(),
-        refused: None,
-        received: None,
-    };
-    for alert in read_all(body) {
-        match alert {
-            Ok(alert) => delivery.alerts.push(alert),
-            Err(error) => {
-                delivery.refused.get_or_insert_with(|| error.to_string());
-                // A body can hold half a million mistakes: others get their turn in between.
-                tokio::task::coop::consume_budget().await;
-            }
-        }
-    }
-    Ok(delivery)
+/// Whether it says so, or says nothing.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let media_type = media_type.unwrap_or_default().split(|&byte| byte == b';').next();
+    let media_type = media_type.unwrap_or_default().trim_ascii();
+    media_type.is_empty() || media_type.eq_ignore_ascii_case(b"application/json")
 }
 
-/// Each alert is a task of its own: a sender that hangs up changes neither the act nor its record.
-async fn deliver(host: &Host, delivery: Delivery) -> Response<Full<Bytes>> {
-    let mut again = false;
-    let mut alerts = delivery.alerts.into_iter();
-    loop {
-        let started: Vec<_> = alerts
-            .by_ref()
-            .take(AT_A_TIME)
-            .map(|alert| host.accept(alert, delivery.received))
-            .collect();
-        if started.is_empty() {
-            break;
+/// Each alert is a task of its own: a sender that hangs up changes neither the act nor its record. They are read when it
+/// is their turn, for read they take more memory than their text.
+async fn deliver(
+    host: &Host,
+    alerts: impl IntoIterator<Item = Result<Alert, ReadError>>,
+    received: Option<Timestamp>,
+    body: &Arc<Whole>,
+) -> Response<Full<Bytes>> {
+    let (mut refused, mut again) = (None, false);
+    let mut alerts = alerts.into_iter().peekable();
+    while alerts.peek().is_some() {
+        let mut started = Vec::new();
+        for alert in alerts.by_ref().take(AT_A_TIME) {
+            match alert {
+                Ok(alert) => started.push(host.accept(alert, received, Arc::clone(body))),
+                Err(error) => {
+                    refused.get_or_insert_with(|| error.to_string());
+                    // A body can hold half a million mistakes: others get their turn in between.
+                    tokio::task::coop::consume_budget().await;
+                }
+            }
         }
         for task in started {
             again |= ended(task).await.is_none_or(|outcome| outcome.is_retryable());
         }
     }
-    match (delivery.refused, again) {
+    match (refused, again) {
         (Some(why), false) => refuse(host, StatusCode::BAD_REQUEST, &why),
         (_, true) => retry(),
         (None, false) => empty(StatusCode::ACCEPTED),

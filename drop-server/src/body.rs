@@ -12,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The largest body that is read: CloudEvents asks for 64 KiB at least, and Kafka's default limit is this.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Bytes of all bodies that are held at a time: many slow senders must not cost the process its memory.
-const MAX_BODIES: usize = 32 * MAX_BODY;
+/// Bytes of all bodies at a time, from when they begin to arrive until their alerts are handled: neither many slow senders
+/// nor a slow API server must cost the process its memory. Read, an alert of many tiny fields takes ten times its text.
+const MAX_BODIES: usize = 16 * MAX_BODY;
 
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);

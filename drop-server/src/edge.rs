@@ -25,6 +25,10 @@ const MAX_CONNECTIONS: usize = 1_024;
 /// Headers of one request: Knative passes on what it got, and hyper's default of 100 would refuse it for good.
 const MAX_HEADERS: usize = 256;
 
+/// The longest request header in bytes, and how much of a body one connection reads ahead: with all connections open this
+/// is 32 MiB.
+const READ_BUFFER: usize = 32 * 1024;
+
 /// How long a client may leave bytes of its answers unread before its connection is ended: enough clients that never read
 /// would otherwise hold every connection, the probes' too. The kernel counts it, also while the client's window is shut.
 const UNREAD_WITHIN: Duration = Duration::from_secs(60);
@@ -107,6 +111,7 @@ fn connection(stream: TcpStream, host: Arc<Host>) -> impl GracefulConnection<Err
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_headers(MAX_HEADERS)
+        .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(stream), respond)
 }
 

@@ -71,14 +71,16 @@ impl Host {
         Self { readiness, ..self }
     }
 
-    /// Starts handling an alert, as a task that nobody can drop; none where there is no room.
+    /// Starts handling an alert, as a task that nobody can drop; none where there is no room. What it `holds` it has until
+    /// it is done: the room of its body, which must not be given to another before.
     ///
     /// The future is of its outcome; none where the task has panicked.
-    pub fn accept(
+    pub fn accept<H: Send + 'static>(
         &self,
         alert: Alert,
         received: Option<Timestamp>,
-    ) -> Option<impl Future<Output = Option<Outcome>> + use<>> {
+        holds: H,
+    ) -> Option<impl Future<Output = Option<Outcome>> + use<H>> {
         let permit = Arc::clone(&self.room).try_acquire_owned().ok()?;
         let (engine, active, acted) = (
             self.engine.clone(),
@@ -89,7 +91,7 @@ impl Host {
             // However the task ends, an act that it opened has to be looked after.
             let _tell = Tell(acted);
             let decided = engine.handle(&active.policies, &alert, received).await;
-            drop(permit);
+            drop((permit, holds));
             decided.outcome
         });
         Some(async move {

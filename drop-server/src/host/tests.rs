@@ -100,7 +100,7 @@ async fn confirmed(looks: u32, changes: u32) {
     };
     let (host, records) = host(&cluster, api);
     let looking = confirming(&host, None);
-    let told = host.accept(alert(&cluster), None).unwrap();
+    let told = host.accept(alert(&cluster), None, ()).unwrap();
     assert_eq!(told.await.is_some(), changes == 0);
     for _ in 0..100 {
         cluster.advance(Duration::from_secs(1));
@@ -117,7 +117,7 @@ async fn a_pod_that_goes_is_confirmed_at_once_where_a_watch_tells() {
     let (host, records) = host(&cluster, cluster.clone());
     let gone = watch::Sender::new(0);
     let looking = confirming(&host, Some(gone.subscribe()));
-    let outcome = host.accept(alert(&cluster), None).unwrap().await;
+    let outcome = host.accept(alert(&cluster), None, ()).unwrap().await;
     assert_eq!(outcome, Some(Outcome::Acted { certain: true }));
     let settled = async || {
         for _ in 0..100 {
