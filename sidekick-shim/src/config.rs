@@ -132,6 +132,31 @@ impl Config {
         Self::read(lookup, None)
     }
 
+    /// This, unless one of these variables is none, and nearly the name of one: a slip that was passed over in silence would
+    /// leave open what was to be closed.
+    ///
+    /// # Errors
+    /// Every mistake at once, those of `read` first.
+    ///
+    /// ```
+    /// use sidekick_shim::Config;
+    ///
+    /// let read = Config::to_sink("http://sink/");
+    /// let mistakes = Config::without_slips(read, ["SHIM_BASICFILE".to_owned()]).unwrap_err();
+    /// assert_eq!(mistakes.to_string(), "`SHIM_BASICFILE` is no variable, did you mean `SHIM_BASIC_FILE`?");
+    /// ```
+    pub fn without_slips(
+        read: Result<Self, Mistakes>,
+        variables: impl IntoIterator<Item = String>,
+    ) -> Result<Self, Mistakes> {
+        let slip = |name: String| {
+            let meant = keys::meant(&name)?;
+            let what = format!("is no variable, did you mean `{meant}`?");
+            Some(Mistake::new(&Name::variable(&name), what))
+        };
+        Mistakes::also(read, variables.into_iter().filter_map(slip))
+    }
+
     /// The configuration that the variables found by `lookup` and a file describe. A variable wins over the file, and an
     /// empty one counts as not set, since Helm charts set them so.
     ///

@@ -59,6 +59,9 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("HTTPS_PROXY", "sinks are reached directly"),
 ];
 
+/// How many letters of a variable's name may differ for it to be a slip.
+const SLIPS: usize = 2;
+
 /// Falcosidekick's other outputs: the section of each, and the variables that switch it on.
 pub(super) fn outputs() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
     include_str!("outputs.txt").lines().map(|line| {
@@ -70,6 +73,22 @@ pub(super) fn outputs() -> impl Iterator<Item = (&'static str, impl Iterator<Ite
 /// The variable of a key; a name in capitals is its own.
 pub(super) fn variable(key: &str) -> String {
     key.to_ascii_uppercase().replace('.', "_")
+}
+
+/// The variable that was meant by one that is none, if that is certain enough: two letters differ, or none but underscores.
+/// Kubernetes sets variables of its own for a Service that is named `shim`.
+pub(super) fn meant(name: &str) -> Option<String> {
+    let variables = || KNOWN.iter().map(|key| variable(key));
+    let section = name.split('_').next().unwrap_or_default();
+    let is_ours = KNOWN.iter().any(|key| {
+        key.split_once('.')
+            .is_some_and(|(own, _)| own.eq_ignore_ascii_case(section))
+    });
+    let has_no_effect = WITHOUT_EFFECT.iter().any(|(key, _)| variable(key) == name);
+    if !is_ours || has_no_effect || variables().any(|known| known == name) {
+        return None;
+    }
+    variables().find(|known| strsim::osa_distance(&normal(name), &normal(known)) <= SLIPS)
 }
 
 /// What of a key counts in a file.
@@ -103,6 +122,34 @@ mod tests {
             Some("shim.retry_for")
         );
         assert_eq!(nearest("elephant", KNOWN.iter().copied()), None);
+    }
+
+    #[test]
+    fn a_slip_in_a_variable_is_seen_and_the_variable_of_a_service_is_none() {
+        for (slip, variable) in [
+            ("SHIM_BASICFILE", "SHIM_BASIC_FILE"),
+            ("SHIM_SIGNING_KEY", "SHIM_SIGNING_KEYS"),
+            ("shim_retry_for", "SHIM_RETRY_FOR"),
+            ("TLSSERVER_DEPLOYED", "TLSSERVER_DEPLOY"),
+            ("CLOUDEVENTS_ADRESS", "CLOUDEVENTS_ADDRESS"),
+        ] {
+            assert_eq!(meant(slip).as_deref(), Some(variable));
+        }
+        for key in KNOWN.iter().chain(WITHOUT_EFFECT.iter().map(|(key, _)| key)) {
+            assert_eq!(meant(&variable(key)), None);
+        }
+        let of_services = [
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "SERVICE_PORT_HTTP",
+            "PORT",
+            "PORT_2801_TCP_ADDR",
+        ];
+        for name in of_services {
+            assert_eq!(meant(&format!("SHIM_{name}")), None);
+            assert_eq!(meant(&format!("CLOUDEVENTS_{name}")), None);
+        }
+        assert_eq!(meant("PATH"), None);
     }
 
     #[test]
