@@ -19,7 +19,7 @@ pub enum Would {
     Nothing,
     /// These actions, if no guard stops it.
     Do(Vec<String>),
-    /// Record these actions and take none: it observes.
+    /// Record these actions and take none: it observes, whatever turns out of the pod.
     Observe(Vec<String>),
     /// It depends on what the cluster says of the pod.
     Ask(Vec<String>),
@@ -109,8 +109,8 @@ fn explain(policy: &Policy, response: &Response, alert: &Alert, facts: Option<&F
     };
     let would = match condition.verdict {
         Verdict::False | Verdict::Missing => Would::Nothing,
+        Verdict::Unknown | Verdict::True if response.mode == Mode::Observe => Would::Observe(actions()),
         Verdict::Unknown => Would::Ask(actions()),
-        Verdict::True if response.mode == Mode::Observe => Would::Observe(actions()),
         Verdict::True => Would::Do(actions()),
     };
     Explanation {
@@ -137,7 +137,11 @@ impl fmt::Display for Explanation {
                 actions.join(", then ")
             ),
             Would::Ask(actions) => {
-                writeln!(f, "{}, if what is unknown turns out so", actions.join(", then "))
+                let actions = actions.join(", then ");
+                writeln!(
+                    f,
+                    "{actions}, if what is unknown turns out so and no guard stops it"
+                )
             }
         }
     }
