@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    drop_server::command::run(std::env::args_os()).await
+fn main() -> std::io::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let code = runtime.block_on(drop_server::command::run(std::env::args_os()));
+    // What still looks up a name, or reads a file on a mount that hangs, holds up no end.
+    runtime.shutdown_background();
+    Ok(code)
 }

@@ -1,20 +1,29 @@
 //! Parse, bind, run, exit code; everything else is in the library.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use sidekick_shim::command::Told;
-use sidekick_shim::{Ended, Shim, command, serve, signals};
+use sidekick_shim::{Config, Ended, Shim, command, serve, signals};
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> io::Result<ExitCode> {
     let Told { config, stdin } = match command::told() {
         Ok(told) => told,
-        Err(code) => return code,
+        Err(code) => return Ok(code),
     };
     command::log(&config.log);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(start(config, stdin));
+    // What still looks up a sink's name, or reads a file on a mount that hangs, holds up no end.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn start(config: Config, stdin: bool) -> ExitCode {
     let shim = match Shim::new(config, ()) {
         Ok(shim) => shim,
         Err(mistakes) => return command::refuse(&mistakes),
