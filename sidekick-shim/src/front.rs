@@ -141,14 +141,15 @@ impl Front {
             let read = read.inspect(|alert| self.metrics.received(alert));
             match read.map(|alert| self.intake.take(alert)) {
                 Ok(Some(alert)) => alerts.push(alert),
+                // A body can hold a million of these and the next: others get their turn in between.
                 Ok(None) => {
                     taken.kept += 1;
                     self.metrics.accepted(1);
                     self.metrics.filtered();
+                    tokio::task::coop::consume_budget().await;
                 }
                 Err(error) => {
                     taken.refuse(error);
-                    // A body can hold a million mistakes: others get their turn in between.
                     tokio::task::coop::consume_budget().await;
                 }
             }

@@ -287,6 +287,15 @@ statsd:
 }
 
 #[test]
+fn settings_of_the_first_sink_are_named_where_there_is_none() {
+    let text = "cloudevents: {minimumpriority: error}\nshim: {token_file: /token, sinks: [{name: a, url: 'http://a/'}]}";
+    insta::assert_snapshot!(file(text).unwrap().notes.join("\n"), @r#"
+    `CLOUDEVENTS_MINIMUMPRIORITY` has no effect: it is of the sink in `K_SINK` or `CLOUDEVENTS_ADDRESS`, and neither is set
+    `SHIM_TOKEN_FILE` has no effect: it is of the sink in `K_SINK` or `CLOUDEVENTS_ADDRESS`, and neither is set
+    "#);
+}
+
+#[test]
 fn sinks_of_the_file_come_after_that_of_the_environment() {
     let text = "
 shim:

@@ -110,6 +110,19 @@ async fn confirmed(looks: u32, changes: u32) {
     looking.abort();
 }
 
+#[tokio::test]
+async fn an_alert_holds_the_room_of_its_body_until_it_is_handled_whoever_waits() {
+    let cluster = cluster();
+    let (host, records) = host(&cluster, cluster.clone());
+    let room = Arc::new(());
+    drop(host.accept(alert(&cluster), None, Arc::clone(&room)).unwrap());
+    assert_eq!(Arc::strong_count(&room), 2);
+    while Arc::strong_count(&room) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(records.decided().len(), 1);
+}
+
 /// Time stands still as long as there is something to do.
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_goes_is_confirmed_at_once_where_a_watch_tells() {

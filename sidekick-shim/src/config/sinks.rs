@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use falco_event::{Alert, Priority};
 use http::{HeaderMap, Uri};
 
+use super::keys::variable;
 use super::mistake::{Mistake, Name};
 use super::parse;
 use super::settings::{Section, Settings, parsed, scalar};
@@ -135,12 +136,36 @@ pub(super) fn sinks(settings: &mut Settings<'_>) -> Vec<Sink> {
     sinks
 }
 
+/// Settings of the first sink, where its address is not in the file's list.
+const OF_FIRST: [&str; 7] = [
+    "cloudevents.minimumpriority",
+    "cloudevents.mutualtls",
+    "mutualtlsfilespath",
+    "mutualtlsclient.certfile",
+    "mutualtlsclient.keyfile",
+    "tlsclient.cacertfile",
+    "shim.token_file",
+];
+
 /// `K_SINK`, else `cloudevents.address`; one of them has to be there, unless the file has sinks.
 fn first(settings: &mut Settings<'_>, others: bool) -> Option<Sink> {
     let key = settings.first_of(["K_SINK", "cloudevents.address"]);
     if key.is_none() && !others {
         let expected = "the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`";
         settings.mistakes.push(Mistake::missing("K_SINK", expected));
+    }
+    if key.is_none() && others {
+        for key in OF_FIRST
+            .into_iter()
+            .filter(|key| settings.has(key))
+            .collect::<Vec<_>>()
+        {
+            let name = variable(key);
+            let note = format!(
+                "`{name}` has no effect: it is of the sink in `K_SINK` or `CLOUDEVENTS_ADDRESS`, and neither is set"
+            );
+            settings.notes.push(note);
+        }
     }
     let url = key.and_then(|key| settings.optional(key, parse::url));
     let minimum_priority = settings.optional("cloudevents.minimumpriority", parse::priority);

@@ -51,7 +51,7 @@ pub enum Durability {
 pub enum WhenFull {
     /// The least urgent alerts make room, of these the oldest.
     DropOldest,
-    /// It is not taken: the connection is closed without an answer, and Falco tries once more.
+    /// It is not taken: the connection is closed without an answer, and Falco tries once more if it was a kept one.
     Reject,
 }
 

@@ -77,14 +77,14 @@ impl Backoff {
         jitter: f64,
         asked: Option<Duration>,
     ) -> bool {
-        // Those that were in flight when it was closed say nothing new.
+        let new = pauses && !self.paused;
+        self.paused |= pauses;
+        // Those that were in flight when it was closed make it no longer.
         if self.until.is_some_and(|until| now < until) && !self.probing {
-            return false;
+            return new;
         }
         self.probing = false;
         self.failures = self.failures.saturating_add(1);
-        let new = pauses && !self.paused;
-        self.paused |= pauses;
         let row = if pauses { 1 } else { IN_A_ROW };
         if self.failures >= row {
             let tries = self.failures - row + 1;
@@ -101,6 +101,19 @@ mod tests {
 
     fn millis(backoff: &Backoff, now: Instant) -> Option<u128> {
         backoff.until.map(|until| (until - now).as_millis())
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_seen_while_it_is_left_alone() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        for _ in 0..IN_A_ROW {
+            backoff.failure(now, false, 1.0, None);
+        }
+        let left_alone = millis(&backoff, now);
+        assert!(backoff.failure(now, true, 1.0, None));
+        assert!(!backoff.failure(now, true, 1.0, None));
+        assert_eq!(millis(&backoff, now), left_alone);
+        assert!(backoff.success().paused);
     }
 
     #[test]

@@ -306,6 +306,7 @@ impl Keeper {
             tracing::error!("the disk is full: the spool does not grow until there is room again");
         }
         self.ledger.limit(Some(SPARE));
+        self.hold_to_shares();
     }
 
     fn can_be_written(&self) {
@@ -377,7 +378,7 @@ pub(super) fn take_stock(store: &Store, file: &mut Progress, ledger: &Ledger) ->
         }
         if ledger.left_over(level, there) {
             tracing::warn!(
-                level,
+                severity = level,
                 "no sink that is configured waits for some alerts of the spool: they are removed"
             );
         }

@@ -265,7 +265,9 @@ impl Ledger {
         let state = &mut *state;
         let mut given_up = Vec::new();
         for number in 1..self.sinks.len() {
-            let Some(share) = self.share(number) else { continue };
+            let Some(share) = self.share(state, number) else {
+                continue;
+            };
             let Some(waiting) = state.waiting.get_mut(number) else {
                 continue;
             };
@@ -282,9 +284,10 @@ impl Ledger {
         given_up
     }
 
-    fn share(&self, sink: usize) -> Option<u64> {
+    /// Of what there is room for: a full disk may have less than the bound.
+    fn share(&self, state: &State, sink: usize) -> Option<u64> {
         let line = self.sinks.get(sink)?;
-        Some(self.bound / 100 * u64::from(line.sink.share))
+        Some(state.bound(self.bound) / 100 * u64::from(line.sink.share))
     }
 
     /// An alert that was read for its next try; none if it is not there.

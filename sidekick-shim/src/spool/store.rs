@@ -107,9 +107,11 @@ impl Unsynced {
         self.files.is_empty()
     }
 
+    /// Each of them, whatever becomes of another; the first error.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.files.iter().try_for_each(|file| file.sync())?;
-        self.names.as_ref().map_or(Ok(()), |disk| disk.sync_names())
+        let files = self.files.iter().map(|file| file.sync());
+        let names = self.names.iter().map(|disk| disk.sync_names());
+        files.chain(names).fold(Ok(()), io::Result::and)
     }
 }
 

@@ -53,6 +53,17 @@ async fn keep(spool: &Spool, rules: &[&str]) {
     spool.keep(alerts, &Patience::default()).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_share_is_one_of_what_a_full_disk_has_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = started(&two_sinks(&folder));
+    keep(&spool, &["a", "b", "c", "d"]).await;
+    assert_eq!(spool.ledger().hold_to_shares(), []);
+    spool.ledger().limit(Some(0));
+    let given_up = spool.ledger().hold_to_shares();
+    assert!(matches!(given_up[..], [(1, 2..=3)]), "{given_up:?}");
+}
+
 /// Writes nonsense over a file from here on.
 fn spoil(path: &std::path::Path, from: usize) {
     let mut bytes = std::fs::read(path).unwrap();

@@ -344,7 +344,7 @@ impl Writer {
             self.keeper.metrics.lost(Lost::Broken, lost);
             let (first, last) = (broken.first(), broken.last());
             tracing::error!(
-                level,
+                severity = level,
                 first,
                 last,
                 lost,

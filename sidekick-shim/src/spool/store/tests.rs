@@ -1,6 +1,6 @@
 use std::fs;
-
 use std::ops::RangeInclusive;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -459,4 +459,39 @@ fn what_cannot_be_removed_holds_nothing_else_up_and_goes_later() {
         assert_eq!(store.counts()[4].alerts, 19);
         assert_eq!(store.counts()[6].alerts, 19);
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_synced_keeps_no_other_from_it() {
+    #[derive(Debug)]
+    struct Counts(Mutex<u32>, bool);
+    impl DiskFile for Counts {
+        fn append(&self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+        fn read(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync(&self) -> io::Result<()> {
+            *self.0.lock().unwrap() += 1;
+            if self.1 {
+                Ok(())
+            } else {
+                Err(io::Error::other("broken"))
+            }
+        }
+    }
+    let files = [false, true].map(|works| Arc::new(Counts(Mutex::default(), works)));
+    let unsynced = Unsynced {
+        files: files
+            .iter()
+            .map(|file| Arc::clone(file) as Arc<dyn DiskFile>)
+            .collect(),
+        names: None,
+    };
+    assert_eq!(unsynced.sync().unwrap_err().to_string(), "broken");
+    assert_eq!(files.map(|file| *file.0.lock().unwrap()), [1, 1]);
 }

@@ -93,7 +93,7 @@ impl Writer {
             self.keeper.tidy(&mut store);
         }
         let swept = store.sweep(true);
-        if let Err(error) = swept.and_then(|()| store.take_unsynced().sync()) {
+        if let Err(error) = swept.and(store.take_unsynced().sync()) {
             tracing::warn!(%error, "the spool cannot be brought to the disk");
         }
         store.close();
