@@ -73,7 +73,7 @@ pub(crate) struct Store {
     levels: [Level; LEVELS],
     segment_bytes: u64,
     /// Files with bytes that may not be on the disk, beside the last segments.
-    unsynced: Vec<Arc<dyn DiskFile>>,
+    unsynced: BTreeMap<Name, Arc<dyn DiskFile>>,
     /// There are files whose names may not be on the disk.
     names: bool,
     closed: bool,
@@ -243,6 +243,8 @@ impl Store {
                 _ => {}
             }
         }
+        // Most go before they are brought to the disk, and need not be any more.
+        self.unsynced.remove(&name);
         let level = self.level_mut(name.level)?;
         let Some(segment) = level.segments.remove(&name.first) else {
             return Ok(Count::default());
@@ -282,7 +284,7 @@ impl Store {
 
     /// What may not be on the disk; from now on it is not told again.
     pub(crate) fn take_unsynced(&mut self) -> Unsynced {
-        let mut files = std::mem::take(&mut self.unsynced);
+        let mut files: Vec<_> = std::mem::take(&mut self.unsynced).into_values().collect();
         for level in &mut self.levels {
             if std::mem::take(&mut level.unsynced) {
                 files.extend(level.last.clone());

@@ -77,15 +77,20 @@ impl Store {
     pub(super) fn begin(&mut self, number: usize) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
         let level = self.level_mut(number)?;
+        let before = level.segments.last_key_value();
+        let before = before.map(|(first, _)| Name {
+            level: number,
+            first: *first,
+        });
         let first = level.next.max(1);
         let name = Name { level: number, first };
         // What could not be written may be there in part.
         let file = disk.create(&name.alerts())?;
-        let before = level.last.replace(file);
+        let full = level.last.replace(file);
         let unsynced = std::mem::take(&mut level.unsynced);
         level.next = first;
         level.segments.entry(first).or_default();
-        self.unsynced.extend(before.filter(|_| unsynced));
+        self.unsynced.extend(before.zip(full).filter(|_| unsynced));
         self.names = true;
         Ok(())
     }

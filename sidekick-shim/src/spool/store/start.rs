@@ -18,7 +18,7 @@ impl Store {
             disk,
             levels: Default::default(),
             segment_bytes: (bytes / PARTS).min(SEGMENT),
-            unsynced: Vec::new(),
+            unsynced: Default::default(),
             names: false,
             closed: false,
         };
