@@ -1,5 +1,7 @@
 //! What the front, the writer and the senders share: how much there is, and what waits for each sink.
 
+mod room;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -8,18 +10,10 @@ use super::ranges::Ranges;
 use super::store::{Count, LEVELS};
 use super::waiting::{Again, Found, Item, Key, Lane, Next, Waiting};
 use crate::config::Sink;
+pub(crate) use room::Short;
 
 /// How many alerts are removed at a time.
 const AT_A_TIME: u64 = 16 * 1024;
-
-/// Why an alert has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Short {
-    /// The spool is full.
-    Full,
-    /// The disk cannot be written.
-    Unwritable,
-}
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -78,67 +72,12 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What can be told of it, for metrics and logs.
-    pub(crate) fn count(&self) -> Count {
-        let mut all = Count::default();
-        self.state().counts.iter().for_each(|count| all.add(*count));
-        all
-    }
-
     /// Whether the sender of the first sink is behind.
     pub(crate) fn is_behind(&self) -> bool {
         self.state().waiting.first().is_some_and(Waiting::is_behind)
     }
 
-    pub(crate) fn is_writable(&self) -> bool {
-        self.state().writable
-    }
-
-    // The front's part.
-
-    /// Room for alerts that take so many bytes. It is given back by [`Self::keep_promise`].
-    pub(crate) fn promise(&self, bytes: u64) -> Result<(), Short> {
-        let mut state = self.state();
-        if !state.writable {
-            return Err(Short::Unwritable);
-        }
-        if state.free(self.bound) < bytes {
-            return Err(Short::Full);
-        }
-        state.promised = state.promised.saturating_add(bytes);
-        Ok(())
-    }
-
     // The writer's part.
-
-    /// Alerts were written that had so many bytes of room, and so much is there now: nobody is promised the same room
-    /// between.
-    pub(crate) fn keep_promise(&self, bytes: u64, counts: [Count; LEVELS]) {
-        let mut state = self.state();
-        state.promised = state.promised.saturating_sub(bytes);
-        self.count_anew(state, counts);
-    }
-
-    /// How many bytes are missing for alerts that were promised nothing, when so many are used.
-    pub(crate) fn missing(&self, bytes: u64, used: u64) -> u64 {
-        let all = bytes.saturating_add(used).saturating_add(self.state().promised);
-        all.saturating_sub(self.state().bound(self.bound))
-    }
-
-    /// There is no more room on the disk than what is used, less some; or there is again.
-    pub(crate) fn limit(&self, less: Option<u64>) {
-        let mut state = self.state();
-        let used = state.used();
-        state.limit = less.map(|less| used.min(state.bound(self.bound)).saturating_sub(less));
-        drop(state);
-        if less.is_none() {
-            self.room.notify_waiters();
-        }
-    }
-
-    pub(crate) fn is_limited(&self) -> bool {
-        self.state().limit.is_some()
-    }
 
     /// What is on the disk at the start, less what a sink is done with.
     pub(crate) fn stored(&self, sink: usize, level: usize, seqs: &Ranges) {
@@ -201,29 +140,6 @@ impl Ledger {
         if !wanted {
             state.finish(key);
         }
-    }
-
-    pub(crate) fn set_counts(&self, counts: [Count; LEVELS]) {
-        self.count_anew(self.state(), counts);
-    }
-
-    fn count_anew(&self, mut state: MutexGuard<'_, State>, counts: [Count; LEVELS]) {
-        let bytes = |counts: &[Count; LEVELS]| counts.iter().map(|count| count.bytes).sum::<u64>();
-        let less = bytes(&counts) < bytes(&state.counts);
-        state.counts = counts;
-        drop(state);
-        if less {
-            self.room.notify_waiters();
-        }
-    }
-
-    /// Whether that is new.
-    pub(crate) fn set_writable(&self, writable: bool) -> bool {
-        let was = std::mem::replace(&mut self.state().writable, writable);
-        if writable && !was {
-            self.room.notify_waiters();
-        }
-        was != writable
     }
 
     pub(crate) fn has_several(&self) -> bool {
@@ -436,19 +352,6 @@ impl State {
     /// Whether something is.
     fn is_finished(&self) -> bool {
         self.finished.iter().any(|seqs| !seqs.is_empty())
-    }
-
-    fn used(&self) -> u64 {
-        self.counts.iter().map(|count| count.bytes).sum()
-    }
-
-    fn bound(&self, bound: u64) -> u64 {
-        self.limit.map_or(bound, |limit| limit.min(bound))
-    }
-
-    fn free(&self, bound: u64) -> u64 {
-        let free = self.bound(bound).saturating_sub(self.used());
-        free.saturating_sub(self.promised)
     }
 
     /// Whether no sink waits for it.
