@@ -82,7 +82,9 @@ pub fn told() -> Result<Told, ExitCode> {
         name: &name,
         text: &text,
     };
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    // An empty one counts as not set.
+    let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
+    let names = set.map(|(name, _)| name.to_string_lossy().into_owned());
     let config = Config::without_slips(Config::read(lookup, Some(file)), names);
     let config = config.map_err(|mistakes| refuse(&mistakes))?;
     Ok(Told {

@@ -477,6 +477,7 @@ fn the_documents_name_every_variable_that_is_read_and_no_other() {
             "OUTPUTFIELDFORMAT",
             "CLOUDEVENTS_MAXCONCURRENTREQUESTS",
             "PROMETHEUS_EXTRALABELS",
+            "SHIM_SINKS",
             "HTTP_PROXY",
             "HTTPS_PROXY",
         ]);

@@ -55,12 +55,10 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "requests to a sink are bounded by the shim itself",
     ),
     ("prometheus.extralabels", "the labels of the metrics are fixed"),
+    ("SHIM_SINKS", "sinks besides the first are in a file"),
     ("HTTP_PROXY", "sinks are reached directly"),
     ("HTTPS_PROXY", "sinks are reached directly"),
 ];
-
-/// How many letters of a variable's name may differ for it to be a slip.
-const SLIPS: usize = 2;
 
 /// Falcosidekick's other outputs: the section of each, and the variables that switch it on.
 pub(super) fn outputs() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static str>)> {
@@ -75,8 +73,8 @@ pub(super) fn variable(key: &str) -> String {
     key.to_ascii_uppercase().replace('.', "_")
 }
 
-/// The variable that was meant by one that is none, if that is certain enough: two letters differ, or none but underscores.
-/// Kubernetes sets variables of its own for a Service that is named `shim`.
+/// The variable that was meant by one that is none, if that is certain enough: a letter in six differs and two at most, or
+/// none but underscores. Kubernetes sets variables of its own for a Service that is named `shim`.
 pub(super) fn meant(name: &str) -> Option<String> {
     let variables = || KNOWN.iter().map(|key| variable(key));
     let section = name.split('_').next().unwrap_or_default();
@@ -88,7 +86,10 @@ pub(super) fn meant(name: &str) -> Option<String> {
     if !is_ours || has_no_effect || variables().any(|known| known == name) {
         return None;
     }
-    variables().find(|known| strsim::osa_distance(&normal(name), &normal(known)) <= SLIPS)
+    let letters = normal(name);
+    let near = variables().map(|known| (strsim::osa_distance(&letters, &normal(&known)), known));
+    let (slips, known) = near.min()?;
+    (slips <= (letters.len() / 6).min(2)).then_some(known)
 }
 
 /// What of a key counts in a file.
@@ -132,6 +133,7 @@ mod tests {
             ("shim_retry_for", "SHIM_RETRY_FOR"),
             ("TLSSERVER_DEPLOYED", "TLSSERVER_DEPLOY"),
             ("CLOUDEVENTS_ADRESS", "CLOUDEVENTS_ADDRESS"),
+            ("SHIM_SINK", "SHIM_SINKS"),
         ] {
             assert_eq!(meant(slip).as_deref(), Some(variable));
         }
