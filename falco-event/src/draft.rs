@@ -110,11 +110,11 @@ impl Draft {
     }
 
     fn value(&mut self, scan: &mut Scanner<'_>) -> Result<Slot, Syntax> {
+        if scan.take(b'"') {
+            let string = scan.opened()?;
+            return Ok(Slot::String(self.text(scan, string)));
+        }
         Ok(match scan.token() {
-            Some(b'"') => {
-                let string = scan.string("a string")?;
-                Slot::String(self.text(scan, string))
-            }
             Some(b'[') => self.list(scan)?,
             Some(b'{') => Slot::Object(Span::written(scan.skip()?)),
             Some(b'n') => scan.literal("null").map(|()| Slot::Null)?,

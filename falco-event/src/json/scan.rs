@@ -63,7 +63,8 @@ impl<'a> Scanner<'a> {
 
     /// Steps over `byte` if it is the next token.
     pub(crate) fn take(&mut self, byte: u8) -> bool {
-        let here = self.token() == Some(byte);
+        // Nearly always there is no blank.
+        let here = self.peek() == Some(byte) || self.token() == Some(byte);
         self.at += usize::from(here);
         here
     }
@@ -81,11 +82,8 @@ impl<'a> Scanner<'a> {
                     return Err(self.syntax("`:` after a member name").into());
                 }
                 member(self, key)?;
-                if self.take(b'}') {
+                if self.ends(b'}', "`,` or `}`")? {
                     break;
-                }
-                if !self.take(b',') {
-                    return Err(self.syntax("`,` or `}`").into());
                 }
             }
         }
@@ -102,16 +100,23 @@ impl<'a> Scanner<'a> {
         if !self.take(b']') {
             loop {
                 item(self)?;
-                if self.take(b']') {
+                if self.ends(b']', "`,` or `]`")? {
                     break;
-                }
-                if !self.take(b',') {
-                    return Err(self.syntax("`,` or `]`").into());
                 }
             }
         }
         self.levels += 1;
         Ok(())
+    }
+
+    /// Steps over what stands behind a value: the bracket that ends it all, or a comma.
+    fn ends(&mut self, bracket: u8, expected: &'static str) -> Result<bool, Syntax> {
+        let token = self.token();
+        if token != Some(bracket) && token != Some(b',') {
+            return Err(self.syntax(expected));
+        }
+        self.at += 1;
+        Ok(token == Some(bracket))
     }
 
     fn open(&mut self, bracket: u8, expected: &'static str) -> Result<(), Syntax> {
@@ -136,6 +141,12 @@ impl<'a> Scanner<'a> {
         if !self.take(b'"') {
             return Err(self.syntax(expected));
         }
+        self.opened()
+    }
+
+    /// The string whose quote was stepped over.
+    #[inline(always)]
+    pub(crate) fn opened(&mut self) -> Result<Str, Syntax> {
         let start = self.at;
         let mut escaped = false;
         loop {
@@ -241,7 +252,10 @@ impl<'a> Scanner<'a> {
 /// end in the first words. Long ones are stepped through in blocks, in which the compiler compares all bytes at once.
 #[inline(always)]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let head = plain_words(bytes.get(..HEAD).unwrap_or(bytes));
+    let Some(head) = bytes.first_chunk::<HEAD>() else {
+        return plain_words(bytes);
+    };
+    let head = plain_words(head);
     if head < HEAD {
         return head;
     }
