@@ -75,15 +75,24 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn by(alert: &'a Alert) -> Self {
-        let namespace = alert.offender().namespace.as_ref();
         Self {
             hostname: cut(alert.hostname().unwrap_or("unknown")),
             rule: cut(alert.rule()),
             priority: alert.priority(),
             source: cut(alert.source().unwrap_or("syscall")),
-            namespace: cut(namespace.map_or("", |name| name.as_str())),
+            namespace: cut(namespace(alert)),
         }
     }
+}
+
+/// Falcosidekick's field, where the alert has it: to find out all that an alert says of its pod takes a tenth of the time
+/// of accepting it.
+fn namespace(alert: &Alert) -> &str {
+    let field = alert.fields().get("k8s.ns.name").and_then(|value| value.as_str());
+    field.unwrap_or_else(|| {
+        let namespace = alert.offender().namespace.as_ref();
+        namespace.map_or("", |name| name.as_str())
+    })
 }
 
 impl Equivalent<Series> for Said<'_> {
@@ -208,8 +217,14 @@ mod tests {
             &events,
             &serde_json::json!({ "rule": "r", "priority": "debug", "time": "2026-06-02T10:00:00Z" }),
         );
+        let audit = serde_json::json!({
+            "hostname": "n1", "rule": "exec", "priority": "Notice", "time": "2026-06-02T10:00:00Z", "source": "k8s_audit",
+            "output_fields": { "ka.target.namespace": "bank", "ka.target.name": "db-0", "ka.target.resource": "pods" },
+        });
+        count(&events, &audit);
         insta::assert_snapshot!(shown(&events).join("\n"), @r#"
         falcosecurity_falcosidekick_falco_events_total{hostname="n1",rule="a \"b\"\n",priority="8",priority_raw="emergency",source="syscall",k8s_ns_name="shop",k8s_pod_name=""} 2
+        falcosecurity_falcosidekick_falco_events_total{hostname="n1",rule="exec",priority="3",priority_raw="notice",source="k8s_audit",k8s_ns_name="bank",k8s_pod_name=""} 1
         falcosecurity_falcosidekick_falco_events_total{hostname="unknown",rule="r",priority="1",priority_raw="debug",source="syscall",k8s_ns_name="",k8s_pod_name=""} 1
         "#);
     }
