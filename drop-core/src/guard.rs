@@ -34,7 +34,7 @@ pub enum Guard {
     Availability,
     /// No more pods than a person allowed.
     Limit,
-    /// A breached limit has switched its scope to observe.
+    /// A breached limit switches its scope to observe: it stops the act that would breach it, and is a note ever after.
     Disarmed,
     /// One act at a pod is enough.
     ActInFlight,

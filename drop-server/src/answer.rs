@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use drop_core::Outcome;
+use drop_core::past::ScopeKey;
 use drop_core::record::escape;
 use falco_event::cloudevents::{Forged, Received, Refusal, receive};
 use falco_event::{Alert, ReadError, Timestamp, read_all};
@@ -22,6 +23,9 @@ use crate::metrics::MEDIA_TYPE;
 /// Alerts of one body that are handled at a time: one sender must not take the places of all others.
 const AT_A_TIME: usize = 64;
 
+/// How many of the disarmed scopes are named.
+const DISARMED: usize = 20;
+
 /// After how many seconds a sender that honours it should try again.
 const RETRY_SECONDS: &str = "1";
 
@@ -29,19 +33,30 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
     match (request.method(), request.uri().path()) {
         (&Method::POST, _) => post(host, request).await,
         (&Method::GET | &Method::HEAD, "/healthz") => empty(StatusCode::OK),
-        (&Method::GET | &Method::HEAD, "/readyz") => ready(host),
+        (&Method::GET | &Method::HEAD, "/readyz") => ready(host).await,
         (&Method::GET, "/policies") => policies(host),
-        (&Method::GET, "/metrics") => metrics(host),
+        (&Method::GET, "/metrics") => metrics(host).await,
         (&Method::OPTIONS, path) => allow(StatusCode::NO_CONTENT, path),
         (method, path) => not_allowed(host, method, path),
     }
 }
 
 /// For people: a probe reads the status alone.
-fn ready(host: &Host) -> Response<Full<Bytes>> {
-    let (ready, scope) = (host.readiness().text(), host.scope());
-    let said = format!("{ready}limits and disarming hold for {scope}\n");
+async fn ready(host: &Host) -> Response<Full<Bytes>> {
+    let (ready, disarmed) = (host.readiness().text(), disarmed(&host.disarmed().await));
+    let scope = host.scope();
+    let said = format!("{ready}{disarmed}limits and disarming hold for {scope}\n");
     text(StatusCode::OK, said)
+}
+
+/// A line for each of the first scopes, and one for the rest.
+fn disarmed(scopes: &[ScopeKey]) -> String {
+    let line = |scope| format!("disarmed: {scope} observes, because a limit was breached\n");
+    let mut lines: String = scopes.iter().take(DISARMED).map(line).collect();
+    if let Some(rest) = scopes.len().checked_sub(DISARMED).filter(|rest| *rest > 0) {
+        lines.push_str(&format!("disarmed: {rest} more\n"));
+    }
+    lines
 }
 
 /// Which policies are in force, for people: generation, hash, since when, and what was refused since.
@@ -52,7 +67,8 @@ fn policies(host: &Host) -> Response<Full<Bytes>> {
     }
 }
 
-fn metrics(host: &Host) -> Response<Full<Bytes>> {
+async fn metrics(host: &Host) -> Response<Full<Bytes>> {
+    host.metrics().disarmed(host.disarmed().await.len());
     match host.metrics().text() {
         Ok(body) => with_body(StatusCode::OK, MEDIA_TYPE, body),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),

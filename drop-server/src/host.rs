@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use drop_core::past::ScopeKey;
 use drop_core::{Engine, Outcome};
 use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -108,6 +109,12 @@ impl Host {
     /// Among whom limits and disarming hold, in words.
     pub(crate) fn scope(&self) -> &str {
         self.engine.scope()
+    }
+
+    /// The scopes that a breached limit has switched to observe; none where the memory does not answer, as each alert
+    /// says then.
+    pub(crate) async fn disarmed(&self) -> Vec<ScopeKey> {
+        self.engine.disarmed().await.unwrap_or_default()
     }
 
     /// The room for the bodies of requests.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use drop_core::Outcome;
+use drop_core::guard::Guard;
 use drop_core::outcome::Ending;
 use drop_core::ports::Journal;
 use drop_core::record::{Closed, Decided, Record, is_hidden};
@@ -128,7 +129,12 @@ fn say(decided: &Decided) {
     let (id, outcome) = (decided.id, decided.outcome.label());
     match &decided.outcome {
         Outcome::Acted { .. } => tracing::warn!(%id, outcome, "{decided}"),
-        Outcome::Failed { .. } => tracing::error!(%id, outcome, "{decided}"),
+        // Nothing in that scope is dropped any more until a person has seen to it.
+        Outcome::Failed { .. }
+        | Outcome::Skipped {
+            guard: Guard::Disarmed,
+            ..
+        } => tracing::error!(%id, outcome, "{decided}"),
         Outcome::Observed | Outcome::Skipped { .. } => tracing::info!(%id, outcome, "{decided}"),
         Outcome::Ignored | Outcome::Duplicate { .. } => tracing::debug!(%id, outcome, "{decided}"),
     }

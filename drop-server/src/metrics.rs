@@ -41,6 +41,7 @@ pub struct Metrics {
     reloads: Family<Reload, Counter>,
     generation: Gauge,
     policies_refused: Gauge,
+    disarmed: Gauge,
 }
 
 impl Default for Metrics {
@@ -55,6 +56,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             generation: Gauge::default(),
             policies_refused: Gauge::default(),
+            disarmed: Gauge::default(),
         };
         for outcome in ["acted", "observed", "ignored", "skipped", "duplicate", "failed"] {
             metrics.deliveries.get_or_create(&Of { outcome }).inc_by(0);
@@ -108,7 +110,7 @@ impl Metrics {
         );
         registry.register(
             "refused",
-            "Requests that held what is no alert",
+            "Requests that were refused, and events of another type",
             self.refused.clone(),
         );
         registry.register(
@@ -130,6 +132,8 @@ impl Metrics {
         registry.register("policy_generation", help, self.generation.clone());
         let help = "1 while the policy files as they are now are not in force, else 0";
         registry.register("policy_refused", help, self.policies_refused.clone());
+        let help = "Scopes that a breached limit has switched to observe";
+        registry.register("scopes_disarmed", help, self.disarmed.clone());
     }
 
     pub(crate) fn recorded(&self, record: &Record) {
@@ -176,6 +180,11 @@ impl Metrics {
     pub(crate) fn policies_refused(&self) {
         self.reloads.get_or_create(&Reload { result: "refused" }).inc();
         self.policies_refused.set(1);
+    }
+
+    /// So many scopes observe because of a breached limit.
+    pub(crate) fn disarmed(&self, scopes: usize) {
+        self.disarmed.set(i64::try_from(scopes).unwrap_or(i64::MAX));
     }
 
     /// All of it, in the text form of OpenMetrics.

@@ -122,6 +122,15 @@ impl Engine {
         self.memory.scope()
     }
 
+    /// The scopes that a breached limit has switched to observe.
+    ///
+    /// # Errors
+    /// Where the memory does not answer.
+    pub async fn disarmed(&self) -> Result<Vec<ScopeKey>, Lost> {
+        self.step(|past, _| past.disarmed().map(|(key, _)| key.clone()).collect())
+            .await
+    }
+
     /// Arms a scope again that a breached limit had switched to observe. False where it was armed.
     ///
     /// # Errors

@@ -52,22 +52,8 @@ impl Past {
             self.availability(opening, mode, now),
             self.room(),
         ];
-        if mode != opening.mode {
-            verdicts.push(Verdict::note(
-                Guard::Disarmed,
-                "a breached limit has switched this scope to observe",
-            ));
-        }
-        for limit in &opening.limits {
-            let key = keys.of(limit.scope);
-            let verdict = self.limit(limit, key, &opening.target.uid, mode, now);
-            // What waits for acts in flight has not been refused: they may come to nothing.
-            let breached = matches!(verdict.says, Says::Stop(_));
-            if breached && limit.on_breach == OnBreach::Disarm && mode == Mode::Enforce {
-                self.disarmed.entry(key.clone()).or_insert(now);
-            }
-            verdicts.push(verdict);
-        }
+        verdicts.extend(self.disarmed_before(opening, &keys));
+        self.limits(opening, &keys, mode, now, &mut verdicts);
         if !verdicts.iter().all(Verdict::passes) {
             return Opened::Stopped(verdicts);
         }
@@ -86,10 +72,48 @@ impl Past {
     }
 
     fn mode(&self, opening: &Opening<'_>, keys: &Keys) -> Mode {
-        if keys.iter().any(|key| self.disarmed.contains_key(key)) {
-            Mode::Observe
-        } else {
-            opening.mode
+        self.disarmed_before(opening, keys)
+            .map_or(opening.mode, |_| Mode::Observe)
+    }
+
+    /// That the response only observes, where a limit was breached before.
+    fn disarmed_before(&self, opening: &Opening<'_>, keys: &Keys) -> Option<Verdict> {
+        let key = keys.iter().find(|key| self.disarmed.contains_key(key))?;
+        let note = || Verdict::note(Guard::Disarmed, format!("{key} observes: a limit was breached"));
+        (opening.mode == Mode::Enforce).then(note)
+    }
+
+    /// Judges the limits. Those that disarm do so where nothing else stands against the act: one that would not have been
+    /// made breaches nothing.
+    fn limits(
+        &mut self,
+        opening: &Opening<'_>,
+        keys: &Keys,
+        mode: Mode,
+        now: Mono,
+        verdicts: &mut Vec<Verdict>,
+    ) {
+        let mut breaches = Vec::new();
+        for limit in &opening.limits {
+            let key = keys.of(limit.scope);
+            let verdict = self.limit(limit, key, &opening.target.uid, mode, now);
+            // What waits for acts in flight has not been refused: they may come to nothing.
+            if let Says::Stop(why) = &verdict.says
+                && limit.on_breach == OnBreach::Disarm
+                && mode == Mode::Enforce
+            {
+                let why = format!("{why}: from now on it observes");
+                breaches.push((key, Verdict::stop(Guard::Disarmed, why)));
+            }
+            verdicts.push(verdict);
+        }
+        let against = verdicts.iter().filter(|verdict| !verdict.passes()).count();
+        if against == breaches.len() {
+            for (key, verdict) in breaches {
+                self.disarmed.entry(key.clone()).or_insert(now);
+                // The outcome says what the first one does.
+                verdicts.insert(0, verdict);
+            }
         }
     }
 

@@ -154,7 +154,7 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
     let world = World::of(4);
     let policies = limited("scope: workload, max: 1, per: 1m, onBreach: disarm");
     assert_eq!(label(&world, &policies, 0).0, "acted");
-    assert_eq!(label(&world, &policies, 1), ("skipped", Some(Guard::Limit)));
+    assert_eq!(label(&world, &policies, 1), ("skipped", Some(Guard::Disarmed)));
     world.cluster.advance(Duration::from_secs(61));
     assert_eq!(label(&world, &policies, 2).0, "observed");
     let scope = ScopeKey::Workload {
@@ -162,7 +162,12 @@ fn a_breach_disarms_its_scope_until_a_person_arms_it_again() {
         kind: "Deployment".to_owned(),
         name: "db".to_owned(),
     };
+    assert_eq!(
+        block_on(world.engine.disarmed()).unwrap(),
+        std::slice::from_ref(&scope)
+    );
     assert!(block_on(world.engine.rearm(&scope)).unwrap());
+    assert!(block_on(world.engine.disarmed()).unwrap().is_empty());
     assert!(!block_on(world.engine.rearm(&scope)).unwrap());
     assert_eq!(label(&world, &policies, 3).0, "acted");
 }
@@ -194,7 +199,7 @@ fn a_new_policy_neither_clears_nor_arms_what_is_remembered() {
     let old = limited("scope: workload, max: 1, per: 1m, onBreach: disarm");
     let alert = world.alert(&world.pods()[0]);
     assert_eq!(world.handle(&old, &alert).outcome.label(), "acted");
-    assert_eq!(label(&world, &old, 1), ("skipped", Some(Guard::Limit)));
+    assert_eq!(label(&world, &old, 1), ("skipped", Some(Guard::Disarmed)));
     let new = limited("scope: workload, max: 2, per: 1h, onBreach: disarm");
     assert_eq!(world.handle(&new, &alert).outcome.label(), "duplicate");
     assert_eq!(label(&world, &new, 1).0, "observed", "it is disarmed still");

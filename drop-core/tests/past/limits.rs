@@ -159,7 +159,7 @@ fn a_breach_disarms_its_own_scope_until_a_person_arms_it_again() {
     assert_eq!(past.disarmed().count(), 0);
     assert_eq!(
         stopped(&disarming(2, "db").open(&mut past, at(1))),
-        Some((Guard::Limit, false))
+        Some((Guard::Disarmed, false))
     );
     let disarmed: Vec<_> = past.disarmed().map(|(key, since)| (key.clone(), since)).collect();
     let [(key, since)] = disarmed.as_slice() else {
@@ -196,6 +196,38 @@ fn a_limit_that_skips_disarms_nothing() {
     want(1).settled(&mut past, DONE, at(0));
     assert!(stopped(&want(2).open(&mut past, at(1))).is_some());
     assert_eq!(past.disarmed().count(), 0);
+}
+
+#[test]
+fn an_act_that_another_limit_stops_too_disarms_nothing() {
+    let mut past = Past::default();
+    let disarm = |scope, max| Limit {
+        on_breach: OnBreach::Disarm,
+        ..limit(scope, max, 60)
+    };
+    let want = |pod, name, workload| Want {
+        owner: owner(name),
+        limits: vec![limit(Scope::Workload, workload, 60), disarm(Scope::Cluster, 1)],
+        ..delete(pod)
+    };
+    want(1, "db", 1).settled(&mut past, DONE, at(0));
+    let noisy = stopped(&want(2, "db", 1).open(&mut past, at(1)));
+    assert_eq!((noisy, past.disarmed().count()), (Some((Guard::Limit, false)), 0));
+    let other = stopped(&want(3, "web", 1).open(&mut past, at(2)));
+    assert_eq!(
+        (other, past.disarmed().count()),
+        (Some((Guard::Disarmed, false)), 1)
+    );
+
+    // Of several that disarm each does.
+    let mut past = Past::default();
+    let both = |pod| Want {
+        limits: vec![disarm(Scope::Namespace, 1), disarm(Scope::Cluster, 1)],
+        ..delete(pod)
+    };
+    both(1).settled(&mut past, DONE, at(0));
+    assert!(stopped(&both(2).open(&mut past, at(1))).is_some());
+    assert_eq!(past.disarmed().count(), 2);
 }
 
 #[test]

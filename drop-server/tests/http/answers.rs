@@ -6,7 +6,7 @@ use drop_core::memory::{Call, Fault};
 use drop_core::ports::ApiError;
 use serde_json::json;
 
-use crate::stage::{Stage, alert, fields};
+use crate::stage::{POLICY, Stage, alert, fields};
 
 const STRUCTURED: &str = "content-type: application/cloudevents+json\r\n";
 
@@ -215,6 +215,25 @@ async fn readiness_and_records_say_among_whom_limits_hold() {
     );
     stage.falco(&alert(&stage.pod())).await;
     assert_eq!(stage.records.decided()[0].memory, "this process alone");
+}
+
+#[tokio::test]
+async fn what_a_breached_limit_has_disarmed_is_told_until_a_restart() {
+    let mut stage = Stage::new().await;
+    let limits = "limits: [{ scope: namespace, max: 1, per: 1h, onBreach: disarm }]";
+    stage.rewrite(&POLICY.replace("limits: []", limits));
+    let gauge = "falco_drop_scopes_disarmed";
+    assert!(stage.get("/metrics").await.contains(&format!("{gauge} 0\n")));
+    for pod in stage.cluster.pods() {
+        stage.falco(&alert(&pod)).await;
+    }
+    assert_eq!(stage.outcomes(), ["acted", "skipped", "observed"]);
+    assert!(stage.get("/metrics").await.contains(&format!("{gauge} 1\n")));
+    assert_eq!(
+        stage.get("/readyz").await,
+        "ready\ndisarmed: namespace default observes, because a limit was breached\n\
+         limits and disarming hold for this process alone\n"
+    );
 }
 
 #[tokio::test]

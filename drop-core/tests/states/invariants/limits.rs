@@ -86,7 +86,8 @@ pub(super) fn a_limit_stops_nothing_where_there_is_room(run: &Run, log: &Log) ->
             if !verdicts.iter().any(stops) {
                 continue;
             }
-            let disarmed = verdicts.iter().any(|verdict| verdict.guard == Guard::Disarmed);
+            let observes = |verdict: &Verdict| verdict.guard == Guard::Disarmed && verdict.passes();
+            let disarmed = verdicts.iter().any(observes);
             let mode = if disarmed { Mode::Observe } else { *mode };
             let is_full = |(scope, max, per): (&str, usize, u64)| {
                 let key = key(scope, policy, response, target);
