@@ -105,8 +105,18 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
-    crate::run::logs();
-    let ended = match command.what {
+    carry_out(command.what).await.unwrap_or_else(|error| {
+        say(&error.to_string());
+        match error {
+            Failure::Configuration(_) => BAD_CONFIGURATION.into(),
+            Failure::Running(_) => ExitCode::FAILURE,
+        }
+    })
+}
+
+async fn carry_out(what: What) -> Result<ExitCode, Failure> {
+    crate::logs::start()?;
+    match what {
         What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
         What::Check(options) => crate::offline::check(&options),
         What::Explain(options) => crate::offline::explain(&options),
@@ -114,14 +124,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         What::Print(options) => crate::offline::print(&options),
         #[cfg(feature = "demo")]
         What::Demo(options) => crate::demo::run(options).await,
-    };
-    ended.unwrap_or_else(|error| {
-        say(&error.to_string());
-        match error {
-            Failure::Configuration(_) => BAD_CONFIGURATION.into(),
-            Failure::Running(_) => ExitCode::FAILURE,
-        }
-    })
+    }
 }
 
 /// Why a command ended early.

@@ -33,8 +33,8 @@ const READ_BUFFER: usize = 32 * 1024;
 /// would otherwise hold every connection, the probes' too. The kernel counts it, also while the client's window is shut.
 const UNREAD_WITHIN: Duration = Duration::from_secs(60);
 
-/// After the first signal, how long requests in flight may take. Longer than an act's 10 s, shorter than the 30 s
-/// that Kubernetes gives a pod.
+/// After the first signal, how long requests in flight may take. Longer than an act's 10 s; with the 10 s after it, shorter
+/// than the 40 s of the manifests.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why accepting failed last time may pass: too many open files, for example.

@@ -18,6 +18,7 @@ mod files;
 mod host;
 mod journal;
 mod keys;
+mod logs;
 mod memory;
 mod metrics;
 mod offline;

@@ -12,7 +12,6 @@ use drop_core::ports::{Journal, PodApi};
 use drop_kube::Events;
 use falco_event::Namespace;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
 use crate::command::{Failure, Serve};
@@ -31,18 +30,6 @@ const TASKS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long Kubernetes Events that wait may still take: the records that they are of are written already.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
-
-/// Logs go to standard error as lines of JSON, so that nothing an alert says can forge one; records go to standard output.
-pub(crate) fn logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Fails only where a subscriber is set already, and then that one is right.
-    let _ = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
-}
 
 /// Serves until a signal.
 pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {

@@ -150,6 +150,15 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(reason), "{arguments:?}: {said}");
     }
+    for levels in ["debg", "drop_server=loud"] {
+        let output = program(&["check", path])
+            .env("RUST_LOG", levels)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{levels}: {said}");
+        assert!(said.contains(&format!("RUST_LOG is `{levels}`")), "{said}");
+    }
 }
 
 #[test]

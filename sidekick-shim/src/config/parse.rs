@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// The longest duration that is taken: a day. A longer one is a mistake of the unit.
 const DAY: Duration = Duration::from_hours(24);
@@ -137,15 +137,30 @@ pub(crate) fn certificates(text: &str) -> Parsed<Vec<CertificateDer<'static>>> {
     }
 }
 
+/// A word alone has to be a level: what is taken for the name of a module would switch off all others.
 pub(crate) fn targets(text: &str) -> Parsed<Targets> {
-    text.parse().map_err(|_| {
-        "a log level (error, warn, info, debug, trace, off), or target=level,target=level".to_owned()
-    })
+    let is_target = |word: &str| !word.contains('=') && word.trim().parse::<LevelFilter>().is_err();
+    let targets = text.parse().ok();
+    targets
+        .filter(|_| !text.split(',').any(is_target))
+        .ok_or_else(|| {
+            "a log level (error, warn, info, debug, trace, off), or target=level,target=level".to_owned()
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_level_that_is_none_is_not_taken_for_a_module() {
+        for text in ["debug", "INFO", "sidekick_shim=debug", "warn,hyper=off"] {
+            assert!(targets(text).is_ok(), "{text}");
+        }
+        for text in ["debg", "warn,sidekick_shim", "sidekick_shim=loud"] {
+            assert!(targets(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit_and_a_limit() {
