@@ -236,7 +236,8 @@ impl Decided {
     }
 }
 
-/// The line for people: `[rule] deleted pod from namespace because output`, with control characters escaped.
+/// The line for people: `[rule] deleted pod from namespace because output`, with control characters escaped. Where nothing
+/// was done, the output is no reason for it.
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}] ", escape(&self.alert.rule))?;
@@ -253,8 +254,12 @@ impl fmt::Display for Decided {
             )?,
             (None, _) => f.write_str(&escape(&self.outcome.to_string()))?,
         }
+        let because = match self.deciding() {
+            Some(_) => " because",
+            None => "; the alert:",
+        };
         match &self.alert.output {
-            Some(output) => write!(f, " because {}", escape(cut(output))),
+            Some(output) => write!(f, "{because} {}", escape(cut(output))),
             None => Ok(()),
         }
     }

@@ -85,6 +85,18 @@ spec:
     }])
     .unwrap_err();
     insta::assert_snapshot!("no_yaml", syntax.to_string());
+    let config_map = Policies::parse(&[Source {
+        name: "policies.yaml",
+        text: "apiVersion: v1\nkind: ConfigMap\ndata: { policy.yaml: x }\n",
+    }])
+    .unwrap_err();
+    insta::assert_snapshot!(config_map.to_string(), @r"
+    error: a ConfigMap is no policy
+     --> policies.yaml:2:7
+      |
+    2 | kind: ConfigMap
+      |       ^^^^^^^^^ expected the texts under its `data`, each as a file
+    ");
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Judge<'_> {
             Value::Number(number) => number.as_u64().and_then(|number| Priority::try_from(number).ok()),
             Value::Bool(_) | Value::List(_) | Value::Object(_) => None,
         };
-        let expected = "one of Falco's eight priorities or a number from 0 to 7";
+        let expected = "`Emergency`, `Alert`, `Critical`, `Error`, `Warning`, `Notice`, `Informational`, `Debug`, or a number from 0 to 7";
         read.map_or_else(|| self.refuse("priority", found, expected), Ok)
     }
 

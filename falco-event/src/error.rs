@@ -11,7 +11,7 @@ use crate::json::Syntax;
 /// let refused = falco_event::Alert::from_slice(br#"{"rule":"x","priority":"Loud"}"#).unwrap_err();
 /// assert_eq!(
 ///     refused.to_string(),
-///     "line 1, column 24 (byte 23): `priority` is `\"Loud\"`: expected one of Falco's eight priorities or a number from 0 to 7"
+///     "line 1, column 24 (byte 23): `priority` is `\"Loud\"`: expected `Emergency`, `Alert`, `Critical`, `Error`, `Warning`, `Notice`, `Informational`, `Debug`, or a number from 0 to 7"
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

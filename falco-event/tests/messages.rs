@@ -24,7 +24,7 @@ fn an_error_says_what_where_and_what_was_expected() {
         ),
         (
             "{\"rule\":\"r\",\"priority\":\"Loud\"}",
-            "line 1, column 24 (byte 23): `priority` is `\"Loud\"`: expected one of Falco's eight priorities or a number from 0 to 7",
+            "line 1, column 24 (byte 23): `priority` is `\"Loud\"`: expected `Emergency`, `Alert`, `Critical`, `Error`, `Warning`, `Notice`, `Informational`, `Debug`, or a number from 0 to 7",
         ),
         (
             "{\"rule\":\"r\",\"priority\":1,\"time\":5}",

@@ -14,7 +14,7 @@ use super::protection::protect;
 use super::quantities::{duration, label_name};
 use super::reader::{Map, Reader};
 use super::response::{limits, responses};
-use super::yaml::Yaml;
+use super::yaml::{Value, Yaml};
 use crate::condition::Shown;
 
 /// The `apiVersion` of a policy.
@@ -123,6 +123,11 @@ pub(crate) type Named = (String, Range<usize>);
 /// Reads one document; none if it has mistakes, which the reader holds then. Its name is told whatever else is wrong.
 pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml, names: &mut Vec<Named>) -> Option<Read> {
     let before = reader.mistakes.len();
+    if let Some(kind) = config_map(yaml) {
+        let mistake = Mistake::new(kind.span.clone(), "a ConfigMap is no policy");
+        reader.wrong(mistake.expected("the texts under its `data`, each as a file"));
+        return None;
+    }
     let root = reader.map(yaml, "a policy", ROOT)?;
     exactly(reader, &root, "apiVersion", API_VERSION);
     exactly(reader, &root, "kind", KIND);
@@ -136,6 +141,16 @@ pub(crate) fn read(reader: &mut Reader<'_>, yaml: &Yaml, names: &mut Vec<Named>)
     let ((name, _), mut read) = (name?, spec?);
     read.policy.name = name;
     (reader.mistakes.len() == before).then_some(read)
+}
+
+/// Where it says that it is a ConfigMap: what people edit in a cluster. None of its keys is a policy's.
+fn config_map(yaml: &Yaml) -> Option<&Yaml> {
+    let Value::Map(pairs) = &yaml.value else {
+        return None;
+    };
+    let kind = pairs.iter().find(|(key, _)| key.text() == Some("kind"));
+    kind.map(|(_, kind)| kind)
+        .filter(|kind| kind.text() == Some("ConfigMap"))
 }
 
 fn exactly(reader: &mut Reader<'_>, root: &Map<'_>, key: &str, want: &'static str) {

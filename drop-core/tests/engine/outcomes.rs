@@ -268,6 +268,18 @@ fn records_survive_json() {
 }
 
 #[test]
+fn where_nothing_was_done_the_alert_is_no_reason_for_it() {
+    let world = World::new();
+    let alert = world.alert(&world.pod());
+    let handled = [(); 2].map(|()| world.handle(&policies(SHELL), &alert).to_string());
+    assert!(
+        handled[1].starts_with("[Terminal shell in container] duplicate")
+            && handled[1].ends_with("; the alert: a shell"),
+        "{handled:?}"
+    );
+}
+
+#[test]
 fn text_of_an_alert_cannot_forge_a_line() {
     let world = World::new();
     let mut text = String::from_utf8(world.alert(&world.pod()).as_bytes().to_vec()).unwrap();
