@@ -45,7 +45,11 @@ pub(crate) async fn answer(host: &Host, request: Request<Incoming>) -> Response<
 async fn ready(host: &Host) -> Response<Full<Bytes>> {
     let (ready, disarmed) = (host.readiness().text(), disarmed(&host.disarmed().await));
     let scope = host.scope();
-    let said = format!("{ready}{disarmed}limits and disarming hold for {scope}\n");
+    let refused = match host.policies().refused {
+        Some(_) => "the policy files as they are now are not in force: the log says why\n",
+        None => "",
+    };
+    let said = format!("{ready}{refused}{disarmed}limits and disarming hold for {scope}\n");
     text(StatusCode::OK, said)
 }
 

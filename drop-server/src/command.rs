@@ -41,7 +41,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH", env = "DROP_POLICY", required = true)]
     pub(crate) policy: Vec<PathBuf>,
     /// The address to listen on; by default port PORT, or 8080, of every IPv4 interface.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// The port to listen on if --listen is not given: Knative sets it.
     #[arg(long, env = "PORT", default_value_t = 8080, hide = true)]
@@ -64,6 +64,11 @@ pub(crate) struct Serve {
     /// Post no Kubernetes Events about what was done.
     #[arg(long)]
     pub(crate) no_events: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "expected an address and a port, such as `127.0.0.1:8080` or `[::]:8080`")
 }
 
 /// Where the pods are.

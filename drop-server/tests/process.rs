@@ -141,6 +141,11 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
             64,
             "nowhere",
         ),
+        (
+            vec!["serve", "--listen", "127.0.0.1", "--policy", path],
+            64,
+            "`127.0.0.1:8080`",
+        ),
         (vec!["serve"], 64, "--policy"),
         (vec!["nonsense"], 64, "nonsense"),
     ];

@@ -153,6 +153,11 @@ async fn a_policy_that_is_refused_is_said_in_the_status_and_in_a_metric() {
         status.contains(r#""generation":1"#) && status.contains(r#""refused":true"#),
         "{status}"
     );
+    let ready = stage.get("/readyz").await;
+    assert!(
+        ready.starts_with("ready\nthe policy files as they are now are not in force: the log says why\n"),
+        "{ready}"
+    );
     for series in [
         "falco_drop_policy_refused 1",
         "falco_drop_policy_generation 1",
