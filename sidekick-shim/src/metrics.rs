@@ -33,12 +33,14 @@ pub(crate) enum Lost {
     DeadLettersFull,
     /// It was in a spool that broke.
     Broken,
+    /// It waited for a sink that is configured no more.
+    NoSink,
     /// The program ended before it was delivered, and nothing keeps it.
     Shutdown,
 }
 
 impl Lost {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::NotTaken,
         Self::Unwritable,
         Self::SpoolFull,
@@ -46,6 +48,7 @@ impl Lost {
         Self::TooOld,
         Self::DeadLettersFull,
         Self::Broken,
+        Self::NoSink,
         Self::Shutdown,
     ];
 
@@ -58,6 +61,7 @@ impl Lost {
             Self::TooOld => "too_old",
             Self::DeadLettersFull => "dead_letters_full",
             Self::Broken => "spool_broken",
+            Self::NoSink => "no_sink",
             Self::Shutdown => "shutdown",
         }
     }

@@ -90,6 +90,8 @@ struct State {
     /// Until then nothing is given up for its age: the sink was paused.
     patient: Option<Instant>,
     last_rested: bool,
+    /// Something of the spool is not urgent enough any more.
+    passed_over: bool,
 }
 
 /// What a place does next.
@@ -179,9 +181,9 @@ impl<P: Post> Sender<P> {
     fn next_trip(&self, state: &mut State, lane: Lane, now: Instant) -> Option<Trip> {
         let rested_first = lane == Lane::Oldest && !state.last_rested;
         let trip = if rested_first {
-            self.rested(state, now).or_else(|| self.untried(lane))
+            self.rested(state, now).or_else(|| self.untried(state, lane))
         } else {
-            self.untried(lane).or_else(|| self.rested(state, now))
+            self.untried(state, lane).or_else(|| self.rested(state, now))
         };
         if lane == Lane::Oldest {
             state.last_rested = trip.as_ref().is_some_and(|trip| trip.tries > 0);
@@ -220,12 +222,14 @@ impl<P: Post> Sender<P> {
         trip
     }
 
-    fn untried(&self, lane: Lane) -> Option<Trip> {
+    fn untried(&self, state: &mut State, lane: Lane) -> Option<Trip> {
         loop {
             match self.spool.ledger().next(self.way.number, lane) {
                 // A start does not know of the alerts on the disk which sink wants them.
                 Next::Try(key, item) if !self.way.sink.wants(&item.alert) => {
-                    self.spool.settle(self.way.number, key);
+                    if self.spool.settle(self.way.number, key) {
+                        self.passed_over(state, &item);
+                    }
                 }
                 Next::Try(key, item) => {
                     return Some(Trip { key, item, tries: 0 });
@@ -236,6 +240,19 @@ impl<P: Post> Sender<P> {
                 }
                 Next::Nothing => return None,
             }
+        }
+    }
+
+    /// Counts an alert of an earlier start that no sink wants any more; the first sink does, for all.
+    fn passed_over(&self, state: &mut State, item: &Item) {
+        if self.way.number > 0 || self.spool.ledger().is_wanted(&item.alert) {
+            return;
+        }
+        self.metrics.filtered();
+        if !std::mem::replace(&mut state.passed_over, true) {
+            tracing::warn!(
+                "alerts of the spool are not urgent enough for any sink any more: they are not sent, and counted as filtered"
+            );
         }
     }
 

@@ -307,7 +307,7 @@ fn prepare(
     metrics.broken(broken);
     let ledger = Ledger::new(spool.bytes as u64, sinks);
     let mut progress = store.progress();
-    keeper::take_stock(&store, &mut progress, &ledger).map_err(|error| error.to_string())?;
+    keeper::take_stock(&store, &mut progress, &ledger, metrics).map_err(|error| error.to_string())?;
     let store = Arc::new(Mutex::new(store));
     let durably = match spool.durability {
         config::Durability::Memory => Durably::Never,

@@ -85,7 +85,15 @@ fn run(
     time: Duration,
     observer: impl Observer,
 ) -> Run {
-    let config = fixture::config(1 << 20);
+    run_with(&fixture::config(1 << 20), answer, time, observer)
+}
+
+fn run_with(
+    config: &crate::config::Config,
+    answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    time: Duration,
+    observer: impl Observer,
+) -> Run {
     let (got, most, metrics) = (Arc::default(), Arc::default(), Arc::new(Metrics::new()));
     let observer: Arc<dyn Observer> = Arc::new(observer);
     let spool = Spool::inline(&config.spool, &config.sinks, &metrics, &observer);
@@ -463,4 +471,22 @@ async fn an_observer_that_panics_costs_no_alert() {
         &counters,
         &[r#"falcosecurity_falcosidekick_outputs_total{destination="cloudevents",status="ok"} 2"#],
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_of_the_spool_is_not_urgent_enough_any_more_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = fixture::config(16 << 20);
+    config.spool.durability = crate::config::Durability::Crash;
+    config.spool.folder = folder.path().to_owned();
+    let before = fixture::spool(&config, &Arc::new(Metrics::new()), ());
+    let alerts = vec![alert("a"), alert("b")];
+    before.keep(alerts, &Patience::default()).await.unwrap();
+    before.close().await;
+    drop(before);
+    config.sinks[0].minimum_priority = Some(falco_event::Priority::Error);
+    let run = run_with(&config, |_, _| status(200), Duration::ZERO, ());
+    let (got, text) = run.end().await;
+    assert!(got.is_empty(), "{got:?}");
+    counts(&text, &["sidekick_shim_filtered_total 2"]);
 }

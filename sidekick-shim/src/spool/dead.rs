@@ -147,6 +147,14 @@ impl DeadLetters {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// It is not to be sent again after all.
+    pub(crate) fn keep(&self, number: i64) -> Result<(), Broken> {
+        if let Some(Letters { file, .. }) = &self.letters {
+            file.execute("UPDATE dead SET again = 0 WHERE number = ?1", [number])?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
         let Some(Letters { file, count, bytes }) = &mut self.letters else {
             return Ok(());

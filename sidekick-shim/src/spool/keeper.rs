@@ -348,7 +348,12 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Tells the ledger what is there at the start.
-pub(super) fn take_stock(store: &Store, file: &mut Progress, ledger: &Ledger) -> io::Result<()> {
+pub(super) fn take_stock(
+    store: &Store,
+    file: &mut Progress,
+    ledger: &Ledger,
+    metrics: &Metrics,
+) -> io::Result<()> {
     let mut progress = file.read()?;
     for (_, level, done) in &mut progress {
         // Numbers of alerts that are gone may be given again, if the power went: what is known of them ends here.
@@ -376,9 +381,12 @@ pub(super) fn take_stock(store: &Store, file: &mut Progress, ledger: &Ledger) ->
                 .for_each(|done| seqs.remove_all(done));
             ledger.stored(sink, level, &seqs);
         }
-        if ledger.left_over(level, there) {
-            tracing::warn!(
+        let lost = ledger.left_over(level, there);
+        if lost > 0 {
+            metrics.lost(Lost::NoSink, lost);
+            tracing::error!(
                 severity = level,
+                lost,
                 "no sink that is configured waits for some alerts of the spool: they are removed"
             );
         }

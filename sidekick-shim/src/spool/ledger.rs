@@ -4,6 +4,7 @@ mod room;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use falco_event::Alert;
 use tokio::sync::Notify;
 
 use super::ranges::Ranges;
@@ -88,12 +89,12 @@ impl Ledger {
         }
     }
 
-    /// What is on the disk at the start, and of that no sink waits for: one that is not configured any more did. Whether
-    /// there is such.
-    pub(crate) fn left_over(&self, level: usize, seqs: Ranges) -> bool {
+    /// What is on the disk at the start, and of that no sink waits for: one that is not configured any more did. How many
+    /// these are.
+    pub(crate) fn left_over(&self, level: usize, seqs: Ranges) -> u64 {
         let mut state = self.state();
         state.finish_all(level, seqs);
-        state.finished.get(level).is_some_and(|seqs| !seqs.is_empty())
+        state.finished.get(level).map_or(0, Ranges::len)
     }
 
     /// Alerts that are on the disk now; to every sink that wants them, or to one.
@@ -333,6 +334,16 @@ impl Ledger {
         for line in &self.sinks {
             line.work.notify_one();
         }
+    }
+
+    /// Whether an alert is urgent enough for a sink.
+    pub(crate) fn wants(&self, sink: usize, alert: &Alert) -> bool {
+        self.sinks.get(sink).is_some_and(|line| line.sink.wants(alert))
+    }
+
+    /// Whether it is for any.
+    pub(crate) fn is_wanted(&self, alert: &Alert) -> bool {
+        self.sinks.iter().any(|line| line.sink.wants(alert))
     }
 
     pub(crate) fn sinks(&self) -> impl Iterator<Item = &str> {

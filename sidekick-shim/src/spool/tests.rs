@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use falco_event::Priority;
+
 use super::dead::DeadLetters;
 use super::store::Store;
 use super::store::faulty::Faulty;
@@ -43,9 +45,13 @@ async fn what_waited_only_for_a_sink_that_is_configured_no_more_goes() {
     drop(spool);
 
     config.sinks.pop();
-    let spool = started(&config);
+    let metrics = Arc::new(Metrics::new());
+    let spool = self::spool(&config, &metrics, ());
     assert_eq!(spool.spooled().await.alerts, 0);
-    assert_eq!(spool.spooled().await.oldest, Duration::ZERO);
+    let spooled = spool.spooled().await;
+    assert_eq!(spooled.oldest, Duration::ZERO);
+    let counted = "sidekick_shim_dropped_total{reason=\"no_sink\"} 2\n";
+    assert!(metrics.text(spooled).contains(counted));
 }
 
 async fn keep(spool: &Spool, rules: &[&str]) {
@@ -298,6 +304,36 @@ fn power_loss(mut config: Config) -> (Arc<Keeper>, Writer) {
     let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
     let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
     (keeper, writer)
+}
+
+#[test]
+fn a_dead_letter_goes_to_its_sink_or_stays_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = two_sinks(&folder);
+    config.sinks[0].minimum_priority = Some(Priority::Error);
+    let (keeper, mut writer) = power_loss(config);
+    // Of a sink that is configured no more, and so for the first.
+    for (rule, sink) in [("a", "other"), ("b", "gone")] {
+        let sink = sink.to_owned();
+        let (letter, reply) = (DeadLetter { sink, ..letter(rule) }, oneshot::channel().0);
+        writer.carry_out(vec![Command::Bury { letter, reply }]);
+    }
+    let person = DeadLetters::open(Some(&folder.path().join("dead.db"))).unwrap();
+    assert_eq!(person.requeue().unwrap(), 2);
+    writer.look_around();
+    let Next::Try(_, item) = keeper.ledger.next(1, Lane::Oldest) else {
+        panic!("the sink gets it again")
+    };
+    assert_eq!(item.alert.rule(), "a");
+    let left = person.after(0).unwrap();
+    assert!(
+        matches!(&left[..], [(_, letter)] if letter.sink == "gone"),
+        "{left:?}"
+    );
+    assert!(
+        person.again().unwrap().is_empty(),
+        "nobody tries it again and again"
+    );
 }
 
 fn to_keep(rule: &str) -> Command {

@@ -161,6 +161,45 @@ async fn a_first_signal_drains() {
 }
 
 #[tokio::test]
+async fn requests_after_a_first_signal_are_answered_and_told_to_go_elsewhere() {
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let mut shim = Program::start(&sink.url(), &[("SHIM_LINGER", "60s")]).await;
+    let mut falco = Falco::connect(shim.address).await;
+    assert!(!falco.post(ALERT).await.contains("connection: close"));
+    shim.signal("TERM");
+    shim.says("draining").await;
+    let answer = falco.post(&alert("late")).await;
+    assert_eq!(status(&answer), "200");
+    assert!(answer.contains("connection: close"), "{answer}");
+    sink.next().await;
+    assert_eq!(sink.next().await.rule(), "late");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_sent_again_when_someone_asks_for_it() {
+    let mut sink = Sink::start(|before| match before {
+        0 => Does::Answer(400),
+        _ => Does::Answer(202),
+    })
+    .await;
+    let spool = tempfile::tempdir().unwrap();
+    let folder = spool.path().to_str().unwrap();
+    let stored = [("SHIM_DURABILITY", "crash"), ("SHIM_SPOOL", folder)];
+    let mut shim = Program::start(&sink.url(), &stored).await;
+    Falco::connect(shim.address).await.post(ALERT).await;
+    let refused = sink.next().await;
+    shim.says("an alert was not delivered: it is a dead letter").await;
+    let ask = async |command| output(&[], &[command, "--spool", folder]).await;
+    let (code, shown, _) = ask("dead-letters").await;
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("400"), "{shown}");
+    assert_eq!(ask("requeue").await.0, Some(0));
+    shim.says("dead letters are sent again").await;
+    assert_eq!(sink.next().await.event()["id"], refused.event()["id"]);
+    assert_eq!(ask("dead-letters").await.1, "");
+}
+
+#[tokio::test]
 async fn a_second_signal_aborts_and_the_log_says_what_is_lost() {
     let mut sink = Sink::start(|_| Does::Hang).await;
     let mut program = Program::start(&sink.url(), &[("SHIM_DRAIN_DEADLINE", "1h")]).await;

@@ -10,6 +10,14 @@ use crate::spool::keeper::level;
 use crate::spool::store::on_disk;
 use crate::spool::waiting::Key;
 
+/// What became of a dead letter that is to be sent again.
+enum PutBack {
+    Done,
+    /// Its sink would not get it.
+    Unwanted,
+    NoRoom,
+}
+
 impl Writer {
     pub(super) fn tidy_up(&mut self) {
         self.release();
@@ -50,7 +58,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn look_around(&mut self) {
+    pub(in crate::spool) fn look_around(&mut self) {
         self.release();
         self.look = None;
         self.keeper.try_again();
@@ -149,10 +157,10 @@ impl Writer {
         }
         let again = self.dead.again()?;
         for (number, letter) in &again {
-            if self.put_back(letter)? {
-                self.dead.remove(*number, letter)?;
-            } else {
-                return Ok(());
+            match self.put_back(letter)? {
+                PutBack::Done => self.dead.remove(*number, letter)?,
+                PutBack::Unwanted => self.dead.keep(*number)?,
+                PutBack::NoRoom => return Ok(()),
             }
         }
         if again.is_empty() {
@@ -165,18 +173,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a dead letter among the alerts again; false if there is no room.
-    fn put_back(&self, letter: &DeadLetter) -> Result<bool, Broken> {
+    /// Puts a dead letter among the alerts again.
+    fn put_back(&self, letter: &DeadLetter) -> Result<PutBack, Broken> {
         let Ok(mut item) = self.item(letter.received, &letter.data) else {
             // It is none any more.
-            return Ok(true);
+            return Ok(PutBack::Done);
         };
+        let ledger = &self.keeper.ledger;
+        let sink = ledger.sinks().position(|name| name == letter.sink);
+        let sink = sink.unwrap_or_default();
+        if !ledger.wants(sink, &item.alert) {
+            let (id, name) = (&letter.id, ledger.sinks().nth(sink));
+            tracing::error!(
+                id,
+                sink = name,
+                "a dead letter is not urgent enough for its sink any more: it stays one"
+            );
+            return Ok(PutBack::Unwanted);
+        }
         // Whoever asks for it wants it to be tried for as long as any other.
         item.age = (Duration::ZERO, tokio::time::Instant::now());
-        let ledger = &self.keeper.ledger;
         let bytes = on_disk(letter.data.len());
         if ledger.promise(bytes).is_err() {
-            return Ok(false);
+            return Ok(PutBack::NoRoom);
         }
         let level = level(&item.alert);
         let mut store = self.keeper.store();
@@ -190,11 +209,7 @@ impl Writer {
             ledger.nobody_waits(Key { level, seq });
             return Err(failed(error));
         }
-        let sink = ledger.sinks().position(|name| name == letter.sink);
-        ledger.committed(
-            [(Key { level, seq }, item)].into_iter(),
-            Some(sink.unwrap_or_default()),
-        );
-        Ok(true)
+        ledger.committed([(Key { level, seq }, item)].into_iter(), Some(sink));
+        Ok(PutBack::Done)
     }
 }
