@@ -43,15 +43,17 @@ impl Shim {
         let mut mistakes = Vec::new();
         let destinations = Destination::all(&config, &mut followers, &mut mistakes);
         let doors = Doors::new(&config, &mut followers, &mut mistakes);
+        let spool_mistake =
+            |why| Mistake::new(&Name::variable("SHIM_SPOOL"), format!("cannot be used: {why}"));
         // Opened last, and only by one that will run.
+        if !mistakes.is_empty() {
+            mistakes.extend(spool::probe(&config.spool).err().map(spool_mistake));
+        }
         Mistakes::or(mistakes, ())?;
         let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(observer));
         let spool = spool::open(&config.spool)
             .and_then(|opened| Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer));
-        let spool = spool.map_err(|why| {
-            let name = Name::variable("SHIM_SPOOL");
-            Mistakes::from(Mistake::new(&name, format!("cannot be used: {why}")))
-        })?;
+        let spool = spool.map_err(|why| Mistakes::from(spool_mistake(why)))?;
         Ok(Self {
             config,
             destinations,

@@ -78,12 +78,24 @@ impl std::fmt::Debug for Spool {
 /// # Errors
 /// Why they cannot be used.
 pub(crate) fn open(spool: &config::Spool) -> Result<Opened, String> {
-    Files::open(spool).map_err(|why| match spool.durability {
+    Files::open(spool).map_err(|why| at(spool, why))
+}
+
+/// Whether the folder of a spool could be held.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn probe(spool: &config::Spool) -> Result<(), String> {
+    Files::hold(spool).map(drop).map_err(|why| at(spool, why))
+}
+
+fn at(spool: &config::Spool, why: String) -> String {
+    match spool.durability {
         config::Durability::Memory => why,
         config::Durability::Crash | config::Durability::PowerLoss => {
             format!("`{}`: {why}", spool.folder.display())
         }
-    })
+    }
 }
 
 impl Spool {

@@ -26,12 +26,18 @@ pub(crate) struct Opened {
 
 impl Files {
     /// # Errors
-    /// Why they cannot be opened, or not be written.
-    pub(crate) fn open(spool: &Spool) -> Result<Opened, String> {
-        let folder = match spool.durability {
+    /// Why the folder, if there is to be one, cannot be held.
+    pub(crate) fn hold(spool: &Spool) -> Result<Option<Folder>, String> {
+        Ok(match spool.durability {
             Durability::Memory => None,
             Durability::Crash | Durability::PowerLoss => Some(Folder::hold(&spool.folder)?),
-        };
+        })
+    }
+
+    /// # Errors
+    /// Why they cannot be opened, or not be written.
+    pub(crate) fn open(spool: &Spool) -> Result<Opened, String> {
+        let folder = Self::hold(spool)?;
         let disk: Arc<dyn Disk> = match &folder {
             Some(folder) => Arc::new(InFolder(folder.path().to_owned())),
             None => Arc::new(InMemory::default()),

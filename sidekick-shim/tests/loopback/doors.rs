@@ -316,7 +316,12 @@ async fn a_shim_whose_files_are_wrong_does_not_start_and_says_all() {
     files.write("cert", "no certificate");
     files.write("basic", "nonsense");
     let basic = files.path("basic");
-    let variables = files.variables(&[("SHIM_BASIC_FILE", &basic), ("K_SINK", "http://sink")]);
+    let variables = files.variables(&[
+        ("SHIM_BASIC_FILE", &basic),
+        ("K_SINK", "http://sink"),
+        ("SHIM_DURABILITY", "crash"),
+        ("SHIM_SPOOL", &basic),
+    ]);
     let lookup = |name: &str| {
         variables
             .iter()
@@ -327,7 +332,7 @@ async fn a_shim_whose_files_are_wrong_does_not_start_and_says_all() {
         .unwrap_err()
         .to_string();
     let folder = files.folder.path().to_str().unwrap();
-    insta::assert_snapshot!(mistakes.replace(folder, "FOLDER"), @r#"`TLSSERVER_DEPLOY` cannot be done: `FOLDER/cert` has no certificates in PEM; `SHIM_BASIC_FILE` cannot be used: line 1 is no credential, expected `user:password` or `user:{SHA256}` with 64 hex digits"#);
+    insta::assert_snapshot!(mistakes.replace(folder, "FOLDER"), @r#"`TLSSERVER_DEPLOY` cannot be done: `FOLDER/cert` has no certificates in PEM; `SHIM_BASIC_FILE` cannot be used: line 1 is no credential, expected `user:password` or `user:{SHA256}` with 64 hex digits; `SHIM_SPOOL` cannot be used: `FOLDER/basic`: cannot make it: File exists (os error 17)"#);
 }
 
 #[tokio::test]
