@@ -225,8 +225,11 @@ impl Decided {
         }
     }
 
-    /// The response that decided: the one that acted, else the first that would have, else none.
+    /// The response that decided: the one that acted, else the first that would have; none where the outcome is another.
     fn deciding(&self) -> Option<&Answered> {
+        if !matches!(self.outcome, Outcome::Acted { .. } | Outcome::Observed) {
+            return None;
+        }
         let acted = |answered: &&Answered| matches!(answered.result, Outcome::Acted { .. });
         let observed = |answered: &&Answered| matches!(answered.result, Outcome::Observed);
         self.responses

@@ -235,6 +235,26 @@ fn policies_that_cannot_hide_each_other_are_not_said_to() {
         "      when: alert.rule = x and proc.name = y",
         "      when: alert.rule = x"
     ));
+    let limited = |scope| format!("      limits: [{{ scope: {scope}, max: 1, per: 1m }}]\n{a}");
+    assert!(!two(&limited("response"), "      when: alert.rule = x"));
+    assert!(!two(&limited("workload"), "      when: alert.rule = x"));
+}
+
+#[test]
+fn what_a_budget_or_a_limit_may_stop_leaves_something_to_the_next() {
+    let warned = |limits: &str, first: &str| {
+        let text = format!(
+            "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  limits: [{limits}]\n  responses:\n    - {{ name: a, when: alert.rule = x, do: [{first}: {{}}] }}\n    - {{ name: b, when: alert.rule = x, do: [delete: {{}}] }}\n"
+        );
+        let warnings = parse(&text).warnings();
+        warnings
+            .iter()
+            .any(|warning| warning.message.contains("never acts"))
+    };
+    let limit = |scope| format!("{{ scope: {scope}, max: 1, per: 1m }}");
+    assert!(warned(&limit("policy"), "delete"));
+    assert!(!warned(&limit("response"), "delete"));
+    assert!(!warned(&limit("policy"), "evict"));
 }
 
 /// As much of JSON Schema as the policy's schema uses.

@@ -68,6 +68,8 @@ struct Details {
     /// The resource, for all that it is called.
     kind: Option<String>,
     causes: Option<Vec<Cause>>,
+    #[serde(rename = "retryAfterSeconds")]
+    retry_after_seconds: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,10 +106,13 @@ impl Status {
         self.reason.as_deref() == Some("NotFound") && self.details.as_ref().is_some_and(is_it)
     }
 
+    /// A disruption budget has nothing left, as opposed to *this one was just changed, ask again in 10 s*.
     fn budget(&self) -> Option<&Cause> {
+        let passes = |details: &Details| details.retry_after_seconds.is_some_and(|seconds| seconds > 0);
         self.causes()
             .iter()
             .find(|cause| cause.reason.as_deref() == Some("DisruptionBudget"))
+            .filter(|_| !self.details.as_ref().is_some_and(passes))
     }
 
     /// Two budgets on one pod: answered with 500, and never otherwise.
@@ -209,6 +214,7 @@ mod tests {
     const NO_NAMESPACE: &str = r#"{"kind":"Status","message":"namespaces \"web-0\" not found","reason":"NotFound","details":{"name":"web-0","kind":"namespaces"},"code":404}"#;
     const NO_PATH: &str = r#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
     const BUDGET: &str = r#"{"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","reason":"TooManyRequests","details":{"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web needs 2 healthy pods and has 2 currently"}]},"code":429}"#;
+    const BUDGET_CHANGED: &str = r#"{"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","reason":"TooManyRequests","details":{"retryAfterSeconds":10,"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web is still being processed by the server."}]},"code":429}"#;
     const TWO_BUDGETS: &str = r#"{"kind":"Status","message":"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.","code":500}"#;
     const OTHER_UID: &str = r#"{"kind":"Status","message":"Pod \"web-0\" is invalid: metadata.uid: Invalid value: \"0\": field is immutable","reason":"Invalid","details":{"causes":[{"reason":"FieldValueInvalid","field":"metadata.uid"}]},"code":422}"#;
 
@@ -252,6 +258,7 @@ mod tests {
             (422, OTHER_UID, "conflict: the API server answered 422: Pod \"web-0\" is invalid: metadata.uid: Invalid value: \"0\": field is immutable".into(), false, Again::No),
             (429, "", format!("too many requests: {}", plain(429)), false, Again::Soon),
             (429, BUDGET, "refused by a disruption budget: The disruption budget web needs 2 healthy pods and has 2 currently".into(), false, Again::No),
+            (429, BUDGET_CHANGED, "too many requests: the API server answered 429: Cannot evict pod as it would violate the pod's disruption budget.".into(), false, Again::Soon),
             (500, "", format!("unavailable: {}", plain(500)), true, Again::Soon),
             (500, TWO_BUDGETS, "refused by a disruption budget: the API server answered 500: This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".into(), false, Again::No),
             (502, "<html>", format!("unavailable: {}", plain(502)), true, Again::Soon),

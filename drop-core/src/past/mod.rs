@@ -29,7 +29,7 @@ use self::scope::{InScope, InScopes};
 use crate::policy::Mode;
 use crate::ports::Mono;
 
-/// Acts that are kept at most; without room for another the engine stops acting and says so. An act costs at most
+/// Acts that are kept at most, would-be acts of them half; without room for another the engine stops acting and says so. An act costs at most
 /// 2 KiB, where each is at a pod of another workload, so all of them 32 MiB.
 pub const MAX_ACTS: usize = 16_384;
 
@@ -68,6 +68,8 @@ pub struct Past {
     /// Counts claims and settlements: their order, where two times are the same.
     steps: u64,
     acts: HashMap<ActId, Box<Act>>,
+    /// How many of them are would-be acts.
+    observed: usize,
     by_pod: HashMap<PodUid, Vec<ActId>>,
     by_alert: HashMap<AlertId, Vec<ActId>>,
     by_scope: BTreeMap<Mode, BTreeMap<Arc<ScopeKey>, InScope>>,
@@ -173,6 +175,7 @@ impl Past {
         self.by_pod.entry(act.target.uid.clone()).or_default().push(id);
         self.by_alert.entry(act.alert).or_default().push(id);
         self.obligations.insert(id);
+        self.observed += usize::from(act.mode == Mode::Observe);
         self.acts.insert(id, Box::new(act));
         id
     }
@@ -188,6 +191,7 @@ impl Past {
 
     fn remove(&mut self, id: ActId) {
         let Some(act) = self.acts.remove(&id) else { return };
+        self.observed -= usize::from(act.mode == Mode::Observe);
         if let Some(until) = act.forget_at {
             self.forgettable.remove(&(until, id));
         }

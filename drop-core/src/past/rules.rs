@@ -50,7 +50,7 @@ impl Past {
         let mut verdicts = vec![
             self.at_pod(opening, mode, now),
             self.availability(opening, mode, now),
-            self.room(),
+            self.room(mode),
         ];
         verdicts.extend(self.disarmed_before(opening, &keys));
         self.limits(opening, &keys, mode, now, &mut verdicts);
@@ -143,9 +143,13 @@ impl Past {
         Verdict::pass(Guard::ActInFlight)
     }
 
-    fn room(&self) -> Verdict {
-        let most = self.bounds.acts;
-        if self.acts.len() < most {
+    /// Would-be acts have half of the room at most: a policy on trial must not switch off the others.
+    fn room(&self, mode: Mode) -> Verdict {
+        let (acts, most) = match mode {
+            Mode::Enforce => (self.acts.len(), self.bounds.acts),
+            Mode::Observe => (self.observed, self.bounds.acts / 2),
+        };
+        if acts < most {
             return Verdict::pass(Guard::Memory);
         }
         Verdict::wait(

@@ -69,7 +69,8 @@ impl Policies {
     }
 }
 
-/// An earlier response with fewer guards than the later one, whose condition holds wherever the later one's does.
+/// An earlier response with fewer guards than the later one, whose condition holds wherever the later one's does. One that
+/// a limit of its own or a budget can stop leaves some to the later one.
 fn ends_before(
     of: &Policy,
     first: &Response,
@@ -83,7 +84,13 @@ fn ends_before(
         (Some(_), None) => false,
     };
     let unguarded = first.min_available.is_none() || first.min_available == later.min_available;
+    // What limits the policy of both holds both back, unless it counts each response for itself.
+    let own = |limit: &Limit| of.name != policy.name || limit.scope == Scope::Response;
+    let unlimited = first.limits.is_empty() && !of.limits.iter().any(own);
+    let budgets = first.heeds_budgets() && !later.heeds_budgets();
     wide && unguarded
+        && unlimited
+        && !budgets
         && of.max_alert_age >= policy.max_alert_age
         && later.when.implies_within(&first.when, steps)
 }

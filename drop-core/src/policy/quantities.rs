@@ -6,7 +6,10 @@ use crate::condition::Shown;
 
 use super::model::MinAvailable;
 
-/// A duration: numbers with units, `1h30m`, `500ms`; longer than nothing.
+/// The longest duration that is taken, as good as for ever.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+/// A duration: numbers with units, `1h30m`, `500ms`; longer than nothing, and at most 366 days.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let unfit = || format!("{} is no duration", Shown(text));
     let mut total = Duration::ZERO;
@@ -21,6 +24,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             .checked_add(span(number, unit).ok_or_else(unfit)?)
             .ok_or_else(unfit)?;
         rest = after;
+    }
+    if total > LONGEST {
+        return Err(format!("{} is longer than 366 days", Shown(text)));
     }
     if total.is_zero() { Err(unfit()) } else { Ok(total) }
 }
@@ -113,6 +119,15 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_duration_is_so_long_that_a_sum_of_some_overflows() {
+        assert!(duration("366d").is_ok());
+        for long in ["367d", "18446744073709551615s"] {
+            let why = duration(long).unwrap_err();
+            assert_eq!(why, format!("`{long}` is longer than 366 days"));
+        }
+    }
 
     #[test]
     fn durations_are_read_and_written() {

@@ -272,6 +272,15 @@ fn a_memory_without_room_stops_acts_and_says_so_until_there_is_room() {
 }
 
 #[test]
+fn would_be_acts_do_not_take_the_room_of_real_ones() {
+    let world = World::bounded(4, bounds(2, 10));
+    let trial = policies(&SHELL.replace("mode: enforce", "mode: observe\n  limits: []"));
+    assert_eq!(label(&world, &trial, 0).0, "observed");
+    assert_eq!(label(&world, &trial, 1), ("skipped", Some(Guard::Memory)));
+    assert_eq!(label(&world, &policies(SHELL), 2).0, "acted");
+}
+
+#[test]
 fn the_alert_handled_first_is_forgotten_first_and_nothing_more_is_done_for_it() {
     let world = World::bounded(4, bounds(10, 2));
     let policies = limited("scope: cluster, max: 9, per: 1m");
