@@ -86,7 +86,7 @@ impl Watch {
                 }
                 Some(why @ ApiError::Forbidden(_)) => self.until_allowed(&why).await,
                 Some(why) => {
-                    self.say(&why);
+                    self.say(&why.to_string());
                     self.scope.cold(&why.to_string());
                     sleep(pause).await;
                 }
@@ -103,7 +103,7 @@ impl Watch {
     /// for nothing would cost the API server as much as one that is.
     async fn until_allowed(&self, why: &ApiError) {
         if self.scope.forbidden(why) {
-            self.say(why);
+            self.say(&why.to_string());
             self.shared.settings.refusals.note(why);
         }
         loop {
@@ -126,9 +126,17 @@ impl Watch {
         request::with_query(&request::pods(self.scope.namespace.as_ref()), query)
     }
 
-    fn say(&self, why: &ApiError) {
+    /// It cannot tell; that is logged once, until a watch says something again.
+    fn blind(&self, why: &str, told: &mut bool) {
+        if !std::mem::replace(told, true) {
+            self.say(why);
+        }
+        self.scope.cold(why);
+    }
+
+    fn say(&self, why: &str) {
         let namespace = self.scope.namespace.as_ref().map(ToString::to_string);
-        tracing::warn!(%why, namespace, "the pods are not watched");
+        tracing::warn!(why, namespace, "the pods are not watched");
     }
 
     /// Every pod, page by page. Returns where the watch begins.
@@ -156,7 +164,7 @@ impl Watch {
 
     /// Follows the changes since a list until another list is needed; or why it cannot.
     async fn follow(&self, mut revision: String) -> Option<ApiError> {
-        let (mut pause, mut empty) = (PAUSE, 0);
+        let (mut pause, mut empty, mut told) = (PAUSE, 0, false);
         loop {
             let began = Instant::now();
             let settle = self.shared.settings.settle;
@@ -168,7 +176,7 @@ impl Watch {
                 }
                 Ended::Empty => {
                     empty = EMPTY;
-                    self.scope.cold("its watches end before they say anything");
+                    self.blind("its watches end before they say anything", &mut told);
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -180,16 +188,16 @@ impl Watch {
                     sleep(REFUSED_PAUSE).await;
                 }
                 Ended::Failed(why) => {
-                    self.scope.cold(&why.to_string());
+                    self.blind(&why.to_string(), &mut told);
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 // A watch that ends at once each time must not become a storm.
                 Ended::Here if began.elapsed() < PAUSE => {
-                    empty = 0;
+                    (empty, told) = (0, false);
                     sleep(PAUSE).await;
                 }
-                Ended::Here => (pause, empty) = (PAUSE, 0),
+                Ended::Here => (pause, empty, told) = (PAUSE, 0, false),
             }
         }
     }

@@ -73,6 +73,7 @@ fn policies(host: &Host) -> Response<Full<Bytes>> {
 
 async fn metrics(host: &Host) -> Response<Full<Bytes>> {
     host.metrics().disarmed(host.disarmed().await.len());
+    host.metrics().index_cold(host.readiness().cold().is_some());
     match host.metrics().text() {
         Ok(body) => with_body(StatusCode::OK, MEDIA_TYPE, body),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -158,7 +159,9 @@ async fn deliver(
             }
         }
         for task in started {
-            again |= ended(task).await.is_none_or(|outcome| outcome.is_retryable());
+            again |= ended(host, task)
+                .await
+                .is_none_or(|outcome| outcome.is_retryable());
         }
     }
     match (refused, again) {
@@ -168,14 +171,18 @@ async fn deliver(
     }
 }
 
-async fn ended(task: Option<impl Future<Output = Option<Outcome>>>) -> Option<Outcome> {
-    match task {
-        Some(task) => task.await,
-        None => {
-            tracing::warn!("an alert was sent back: too many are in flight");
-            None
-        }
+/// Its outcome; none where it has no record.
+async fn ended(host: &Host, task: Option<impl Future<Output = Option<Outcome>>>) -> Option<Outcome> {
+    let Some(task) = task else {
+        tracing::warn!("an alert was sent back: too many are in flight");
+        host.metrics().sent_back("no_room");
+        return None;
+    };
+    let outcome = task.await;
+    if outcome.is_none() {
+        host.metrics().sent_back("panic");
     }
+    outcome
 }
 
 fn retry() -> Response<Full<Bytes>> {

@@ -77,7 +77,10 @@ async fn kubernetes(options: &Serve) -> Result<Cluster> {
     if let Some(events) = events.clone() {
         tokio::spawn(async move { events.keep().await });
     }
-    let (readiness, uses) = (Readiness::default(), uses(options.no_events));
+    let (readiness, uses) = (
+        Readiness::default().with_index(index.clone()),
+        uses(options.no_events),
+    );
     let needed = watch::Sender::new(BTreeSet::new());
     tokio::spawn(look(pods.clone(), needed.subscribe(), readiness.clone(), AGAIN));
     Ok(Cluster {

@@ -33,7 +33,7 @@ const READ_BUFFER: usize = 32 * 1024;
 /// would otherwise hold every connection, the probes' too. The kernel counts it, also while the client's window is shut.
 const UNREAD_WITHIN: Duration = Duration::from_secs(60);
 
-/// After the first signal, how long requests in flight may take. Longer than an act's 10 s; with the 10 s after it, shorter
+/// After the first signal, how long requests in flight may take. Longer than an act's 10 s; with the 15 s after it, shorter
 /// than the 40 s of the manifests.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 

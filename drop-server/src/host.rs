@@ -7,7 +7,8 @@ use drop_core::past::ScopeKey;
 use drop_core::{Engine, Outcome};
 use falco_event::{Alert, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio_util::task::TaskTracker;
+use tokio::time::Instant;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::body::Room;
 use crate::keys::KeyFile;
@@ -20,6 +21,9 @@ const MAX_IN_FLIGHT: usize = 4_096;
 
 /// How often the pods that were acted on are looked at.
 const CONFIRM_EVERY: Duration = Duration::from_millis(250);
+
+/// How long after a look began the next one does at the soonest.
+const CONFIRM_PAUSE: Duration = Duration::from_millis(50);
 
 /// Changes each time that a pod went.
 pub(crate) type Gone = watch::Receiver<u64>;
@@ -143,20 +147,40 @@ impl Host {
     pub(crate) async fn confirm(&self, mut gone: Option<Gone>) {
         loop {
             self.acted.notified().await;
+            let mut soonest = Instant::now() + CONFIRM_PAUSE;
             while self.look().await {
                 tokio::select! {
                     () = tokio::time::sleep(CONFIRM_EVERY) => {}
                     () = went(&mut gone) => {}
                 }
+                // In a cluster where pods come and go all the time, each look would be followed by the next.
+                tokio::time::sleep_until(soonest).await;
+                soonest = Instant::now() + CONFIRM_PAUSE;
             }
         }
     }
 
+    /// Looks for a while more, and writes down what is not proven then; nothing where nobody takes the records.
+    pub(crate) async fn leave(&self, within: Duration) {
+        let looking = async {
+            while self.look().await {
+                tokio::time::sleep(CONFIRM_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(within, looking).await.is_ok() {
+            return;
+        }
+        let written = tokio::time::timeout(CONFIRM_EVERY, self.engine.leave("drop-server has ended"));
+        if !matches!(written.await, Ok(Ok(()))) {
+            tracing::error!("what became of the last acts was not written down");
+        }
+    }
+
     /// Looks once; whether there is more to look at. It is a task of its own, so that a panic costs this look and not
-    /// those after it.
+    /// those after it, and ends with this.
     async fn look(&self) -> bool {
         let engine = self.engine.clone();
-        match tokio::spawn(async move { engine.confirm().await }).await {
+        match AbortOnDropHandle::new(tokio::spawn(async move { engine.confirm().await })).await {
             Ok(Ok(open)) => return open > 0,
             Ok(Err(error)) => tracing::warn!(%error, "acts could not be confirmed"),
             Err(error) => {

@@ -17,11 +17,18 @@ pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
     outcome: &'static str,
+    /// Whether its sender was told to send it again.
+    again: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     ending: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,6 +49,8 @@ pub struct Metrics {
     generation: Gauge,
     policies_refused: Gauge,
     disarmed: Gauge,
+    cold: Gauge,
+    sent_back: Family<Why, Counter>,
 }
 
 impl Default for Metrics {
@@ -57,12 +66,22 @@ impl Default for Metrics {
             generation: Gauge::default(),
             policies_refused: Gauge::default(),
             disarmed: Gauge::default(),
+            cold: Gauge::default(),
+            sent_back: Family::default(),
         };
         for outcome in ["acted", "observed", "ignored", "skipped", "duplicate", "failed"] {
-            metrics.deliveries.get_or_create(&Of { outcome }).inc_by(0);
+            let again = "false";
+            metrics.deliveries.get_or_create(&Of { outcome, again }).inc_by(0);
+        }
+        for outcome in ["skipped", "failed"] {
+            let again = "true";
+            metrics.deliveries.get_or_create(&Of { outcome, again }).inc_by(0);
         }
         for ending in ["confirmed", "unconfirmed"] {
             metrics.endings.get_or_create(&Ended { ending }).inc_by(0);
+        }
+        for reason in ["no_room", "panic"] {
+            metrics.sent_back.get_or_create(&Why { reason }).inc_by(0);
         }
         for result in ["taken", "refused"] {
             metrics.reloads.get_or_create(&Reload { result }).inc_by(0);
@@ -134,16 +153,21 @@ impl Metrics {
         registry.register("policy_refused", help, self.policies_refused.clone());
         let help = "Scopes that a breached limit has switched to observe";
         registry.register("scopes_disarmed", help, self.disarmed.clone());
+        let help = "1 while the index cannot tell of all pods that the policies reach, else 0";
+        registry.register("index_cold", help, self.cold.clone());
+        let help = "Deliveries of alerts without a record, answered 503";
+        registry.register("sent_back", help, self.sent_back.clone());
     }
 
     pub(crate) fn recorded(&self, record: &Record) {
         match record {
             Record::Decided(decided) => {
-                self.deliveries
-                    .get_or_create(&Of {
-                        outcome: decided.outcome.label(),
-                    })
-                    .inc();
+                let outcome = decided.outcome.label();
+                let again = match decided.outcome.is_retryable() {
+                    true => "true",
+                    false => "false",
+                };
+                self.deliveries.get_or_create(&Of { outcome, again }).inc();
             }
             Record::Closed(closed) => {
                 let ending = match closed.ending {
@@ -185,6 +209,16 @@ impl Metrics {
     /// So many scopes observe because of a breached limit.
     pub(crate) fn disarmed(&self, scopes: usize) {
         self.disarmed.set(i64::try_from(scopes).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the index cannot tell of all pods.
+    pub(crate) fn index_cold(&self, is_cold: bool) {
+        self.cold.set(i64::from(is_cold));
+    }
+
+    /// A delivery that nothing else tells of.
+    pub(crate) fn sent_back(&self, reason: &'static str) {
+        self.sent_back.get_or_create(&Why { reason }).inc();
     }
 
     /// All of it, in the text form of OpenMetrics.

@@ -28,6 +28,9 @@ const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 /// How long alerts under way may still take once the connections have ended.
 const TASKS_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the pods that were acted on are looked at after that.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long Kubernetes Events that wait may still take: the records that they are of are written already.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -120,6 +123,7 @@ async fn until_drained(listener: TcpListener, host: Arc<Host>, gone: Option<Gone
         tracing::warn!("alerts were still under way after {} s", TASKS_WITHIN.as_secs());
     }
     confirming.abort();
+    host.leave(CONFIRM_WITHIN).await;
 }
 
 fn load(options: &Serve) -> anyhow::Result<(Follower, Policies)> {

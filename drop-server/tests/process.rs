@@ -189,6 +189,12 @@ fn it_serves_records_what_it_does_and_ends_well_on_a_signal() {
     assert_eq!(record["outcome"]["is"], "acted");
     assert_eq!(record["target"]["name"], "mysql-db-7d59548d75-wh44s");
     server.signal("TERM");
+    let closed: serde_json::Value = serde_json::from_str(&server.line(|_| true)).unwrap();
+    assert_eq!(
+        (&closed["record"], &closed["id"]),
+        (&"closed".into(), &record["id"]),
+        "what became of the pod is told before the end"
+    );
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }
 

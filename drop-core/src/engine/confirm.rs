@@ -34,6 +34,20 @@ impl Engine {
         self.step(|past, _| past.obligations().count()).await
     }
 
+    /// Hands the journal a second record for every act whose end nobody has proven, unconfirmed and why, and closes it: at
+    /// the end of the program, when nobody will look any more.
+    ///
+    /// # Errors
+    /// Where the memory does not answer.
+    pub async fn leave(&self, why: &str) -> Result<(), Lost> {
+        let acts = self.step(|past, now| (past.to_look_at(now), now));
+        let (acts, now) = acts.await?;
+        for act in acts.iter().filter(|act| !act.refuted) {
+            self.close(act, unconfirmed(why), now).await?;
+        }
+        Ok(())
+    }
+
     /// Tells what was seen of an act's end, and closes it.
     async fn close(&self, act: &Act, seen: Seen, now: Mono) -> Result<(), Lost> {
         let ending = match seen {

@@ -284,9 +284,10 @@ fn the_line_says_what_failed_whatever_was_done_before() {
     let world = World::new();
     let trial = "    - name: trial\n      mode: observe\n      when: alert.rule = \"Terminal shell in container\"\n      do: [evict: {}]\n";
     let two = SHELL.replace("  responses:\n", &format!("  responses:\n{trial}"));
-    world
-        .cluster
-        .fail_next(Call::Delete, Fault::Answer(ApiError::Forbidden("no right".to_owned())));
+    world.cluster.fail_next(
+        Call::Delete,
+        Fault::Answer(ApiError::Forbidden("no right".to_owned())),
+    );
     let decided = world.handle(&policies(&two), &world.alert(&world.pod()));
     assert_eq!(decided.responses[0].result, Outcome::Observed);
     assert!(decided.to_string().contains("no right"), "{decided}");

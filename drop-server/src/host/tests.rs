@@ -139,6 +139,7 @@ async fn a_pod_that_goes_is_confirmed_at_once_where_a_watch_tells() {
     };
     settled().await;
     assert_eq!(records.closed(), [], "it is still there");
+    tokio::time::advance(CONFIRM_PAUSE).await;
     let began = Instant::now();
     cluster.advance(Duration::from_secs(60));
     gone.send_modify(|gone| *gone += 1);
