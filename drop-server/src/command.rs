@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -120,7 +121,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn carry_out(what: What) -> Result<ExitCode, Failure> {
-    crate::logs::start()?;
+    let _log = crate::logs::start()?;
     match what {
         What::Serve(options) => crate::run::serve(options).await.map(|()| ExitCode::SUCCESS),
         What::Check(options) => crate::offline::check(&options),
@@ -150,10 +151,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// For people, on standard error: a diagnostic has lines of its own, which a log would fold.
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where the program speaks of its own end"
-)]
 pub(crate) fn say(text: &str) {
-    eprintln!("drop-server: {text}");
+    // Where it is closed nobody reads it.
+    let _ = writeln!(io::stderr(), "drop-server: {text}");
 }

@@ -88,7 +88,7 @@ impl KeyFile {
             tick.tick().await;
             let file = Arc::clone(&self);
             if let Err(error) = tokio::task::spawn_blocking(move || file.look()).await {
-                return tracing::error!(%error, "the signing keys are not followed any more");
+                tracing::error!(%error, "a look at the signing keys broke off; it goes on");
             }
         }
     }

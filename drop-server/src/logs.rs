@@ -2,23 +2,35 @@
 
 use anyhow::Context as _;
 use drop_core::record::escape;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::command::Failure;
 
+/// Lines that wait to be written; further ones are lost.
+const WAITING: usize = 4_096;
+
 /// Logs go to standard error as lines of JSON, so that nothing an alert says can forge one; records go to standard output.
-pub(crate) fn start() -> Result<(), Failure> {
+///
+/// A thread writes them until what this returns is gone: neither a reader that is slow nor a disk that is full may hold up
+/// an act.
+pub(crate) fn start() -> Result<WorkerGuard, Failure> {
     let levels = std::env::var_os(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let filter = filter(&levels.to_string_lossy()).map_err(Failure::Configuration)?;
+    let (lines, written) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .finish(std::io::stderr());
     // Fails only where a subscriber is set already, and then that one is right.
     let _ = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .with_writer(lines)
         .try_init();
-    Ok(())
+    Ok(written)
 }
 
 /// A word alone has to be a level: what is taken for the name of a module would switch off all others.

@@ -248,6 +248,26 @@ fn what_is_refused_stands_in_the_log_on_one_line_with_every_key_once() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let file = policy(SHELL);
+    let (mut server, address) = Running::serve(file.path().to_str().unwrap());
+    let ask = |line: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    // A line each, more than a pipe holds.
+    for _ in 0..700 {
+        assert!(ask("PUT /").starts_with("HTTP/1.1 405"));
+    }
+    assert!(ask("GET /healthz").starts_with("HTTP/1.1 200"));
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn records_that_nobody_takes_do_not_keep_it_alive() {
     let file = policy(SHELL);
     let (mut server, address) = Running::serve(file.path().to_str().unwrap());

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -106,17 +107,33 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "sidekick-shim: {text}");
 }
 
-/// Writes the log as JSON lines to standard error.
-pub fn log(levels: &Targets) {
+/// Lines of the log that wait to be written; further ones are lost.
+const WAITING: usize = 1_024;
+
+/// The log. When it is dropped, what waits is written, as far as someone takes it.
+#[derive(Debug)]
+pub struct Log {
+    _written: WorkerGuard,
+}
+
+/// Writes the log as JSON lines to standard error, in a thread: a reader that is slow holds up no alert.
+#[must_use]
+pub fn log(levels: &Targets) -> Log {
+    let (lines, written) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .finish(io::stderr());
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
-        .with_writer(io::stderr);
+        .log_internal_errors(false)
+        .with_writer(lines);
     // A second subscriber is refused, and the first goes on.
     let _ = tracing_subscriber::registry()
         .with(lines)
         .with(levels.clone())
         .try_init();
+    Log { _written: written }
 }
 
 impl Ended {

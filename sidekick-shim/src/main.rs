@@ -15,7 +15,7 @@ fn main() -> io::Result<ExitCode> {
         Ok(told) => told,
         Err(code) => return Ok(code),
     };
-    command::log(&config.log);
+    let _log = command::log(&config.log);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(start(config, stdin));
     // What still looks up a sink's name, or reads a file on a mount that hangs, holds up no end.
