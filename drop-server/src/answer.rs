@@ -106,9 +106,11 @@ enum Said {
 
 fn read(host: &Host, headers: &HeaderMap, body: &[u8]) -> Result<Said, (StatusCode, String)> {
     match receive(headers, body) {
-        Ok(event) => {
+        Ok(mut event) => {
             if let Some(keys) = host.keys() {
                 keys.verify(&event).map_err(|forged| not_ours(host, &forged))?;
+                // It is not signed: a copy of the event with another would make the alert too old, for good.
+                event.received = None;
             }
             Ok(Said::Event(event))
         }

@@ -155,6 +155,12 @@ fn a_wrong_configuration_ends_with_64_and_its_reason() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(reason), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_log_level_that_is_none_ends_it_with_64() {
+    let file = policy(SHELL);
+    let path = file.path().to_str().unwrap();
     for levels in ["debg", "drop_server=loud"] {
         let output = program(&["check", path])
             .env("RUST_LOG", levels)

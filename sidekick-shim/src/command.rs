@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,7 +21,7 @@ const USAGE: u8 = 64;
 
 /// Receives the HTTP output of Falco and sends its alerts on as CloudEvents.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = concat!("The configuration is in the environment and in a file:\n", include_str!("environment.txt")))]
+#[command(version, disable_version_flag = true, args_conflicts_with_subcommands = true, after_help = concat!("The configuration is in the environment and in a file:\n", include_str!("environment.txt")))]
 struct Arguments {
     /// A file with settings, YAML as falcosidekick's. The environment wins over it.
     #[arg(short, long, value_name = "FILE")]
@@ -29,6 +29,9 @@ struct Arguments {
     /// Also takes alerts from standard input, one a line; its end is the end of the program.
     #[arg(long)]
     stdin: bool,
+    /// Print version.
+    #[arg(short = 'V', visible_short_alias = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     action: Option<Action>,
 }

@@ -1,6 +1,7 @@
 //! TLS, as a server and as a client.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::uri::Scheme;
@@ -56,6 +57,9 @@ pub(crate) fn server(
     })
 }
 
+/// Where Knative puts the authorities that a cluster trusts, besides `K_CA_CERTS`.
+const BUNDLES: &str = "/knative-custom-certs";
+
 /// TLS towards a sink. For an `http` sink no roots are read: they would cost a megabyte for nothing.
 ///
 /// # Errors
@@ -74,7 +78,7 @@ pub(crate) fn client(
         roots.add_parsable_certificates(native.certs);
         // They were tried when the configuration was read.
         roots.add_parsable_certificates(more.iter().cloned());
-        for path in &sink.ca_certs {
+        for path in sink.ca_certs.iter().chain(&bundles(Path::new(BUNDLES))?) {
             add(&mut roots, path, &bytes(path)?)?;
         }
         if roots.is_empty() {
@@ -94,6 +98,24 @@ pub(crate) fn client(
     // A session that goes on would go on under the certificate that it began with, whatever the file says by now.
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// The trust bundles in a folder that may not be there. Names with a dot in front are the kubelet's own.
+fn bundles(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let cannot = |error: io::Error| format!("`{}` cannot be read: {error}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(cannot)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(cannot)?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The certificate that a sink is shown, as its files are at the moment of the handshake.
@@ -152,4 +174,26 @@ fn add(roots: &mut RootCertStore, path: &Path, text: &[u8]) -> Result<(), String
 fn certificates(text: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     all.ok().filter(|all| !all.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trust_bundles_are_the_files_of_a_folder_that_may_not_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(bundles(&folder.path().join("none")), Ok(Vec::new()));
+        std::fs::create_dir(folder.path().join("..data")).unwrap();
+        let [a, b] = ["a.pem", "b.pem"].map(|name| folder.path().join(name));
+        for file in [&b, &a] {
+            std::fs::write(file, "").unwrap();
+        }
+        assert_eq!(bundles(folder.path()), Ok(vec![a.clone(), b]));
+        assert!(
+            bundles(&a)
+                .unwrap_err()
+                .ends_with("Not a directory (os error 20)")
+        );
+    }
 }

@@ -161,3 +161,12 @@ fn a_file_without_keys_is_refused_and_not_shown() {
     );
     assert!(KeyFile::open("/no/keys".into()).is_err());
 }
+
+#[tokio::test]
+async fn what_is_not_signed_makes_no_alert_too_old() {
+    let signed = Signed::new().await;
+    let alert = Alert::from_slice(signed.alert().as_bytes()).unwrap();
+    let copy = Sender::default().signed(&alert, Timestamp::UNIX_EPOCH, &Keys::parse(KEYS).unwrap());
+    assert_eq!(signed.post(STRUCTURED, &copy).await.0, 202);
+    assert_eq!(signed.stage.outcomes(), ["acted"]);
+}

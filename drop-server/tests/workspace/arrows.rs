@@ -28,13 +28,13 @@ const ALLOWED: [(&str, &str); 5] = [
         "drop-server",
         "anyhow async-trait bytes clap drop-core drop-kube falco-event http http-body-util hyper hyper-util jiff \
          k8s-openapi prometheus-client serde serde_json sidekick-shim socket2 tokio tokio-util tracing \
-         tracing-subscriber",
+         tracing-appender tracing-subscriber",
     ),
     (
         "sidekick-shim",
         "anyhow base64 bytes clap crc32fast falco-event fastrand granit-parser hashbrown http http-body-util httpdate hyper hyper-rustls \
          hyper-util prometheus-client rusqlite rustix rustls rustls-native-certs serde_json sha2 socket2 strsim subtle \
-         thiserror tokio tokio-rustls tokio-util tower-service tracing tracing-subscriber",
+         thiserror tokio tokio-rustls tokio-util tower-service tracing tracing-appender tracing-subscriber",
     ),
 ];
 
