@@ -145,17 +145,15 @@ impl Past {
 
     /// Would-be acts have half of the room at most: a policy on trial must not switch off the others.
     fn room(&self, mode: Mode) -> Verdict {
-        let (acts, most) = match mode {
-            Mode::Enforce => (self.acts.len(), self.bounds.acts),
-            Mode::Observe => (self.observed, self.bounds.acts / 2),
+        let most = self.bounds.acts;
+        let why = match mode {
+            _ if self.acts.len() >= most => format!("{most} acts are remembered"),
+            Mode::Observe if self.observed >= most / 2 => {
+                format!("{} would-be acts are remembered", most / 2)
+            }
+            Mode::Enforce | Mode::Observe => return Verdict::pass(Guard::Memory),
         };
-        if acts < most {
-            return Verdict::pass(Guard::Memory);
-        }
-        Verdict::wait(
-            Guard::Memory,
-            format!("{most} acts are remembered, and there is no room for another"),
-        )
+        Verdict::wait(Guard::Memory, format!("{why}, and there is no room for another"))
     }
 
     /// Ready pods that were acted on are subtracted, because their status lags behind.
