@@ -126,11 +126,13 @@ fn needed(text: &str) -> Vec<Right> {
     rights(&policies, uses).into_iter().collect()
 }
 
-/// Asks until `/readyz` says this.
+/// Asks until `/readyz` says this; whether the pods are at hand follows a while later.
 fn told(program: &Program, text: &str) {
     let mut last = String::new();
+    let is_told = |line: &&str| !line.starts_with("the pods are not all at hand");
     for _ in 0..400 {
         last = get(&program.address, "/readyz");
+        last = last.split_inclusive('\n').filter(is_told).collect();
         if last.starts_with("HTTP/1.1 200") && last.contains(&format!("\r\n\r\n{text}limits ")) {
             return;
         }
