@@ -41,6 +41,7 @@ mod tests {
             ("a\\nb", "a\\\\nb"),
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
             ("\u{202e}txt", "\\u{202e}txt"),
+            ("\u{61c}txt", "\\u{61c}txt"),
             ("caf\u{e9}", "caf\u{e9}"),
         ];
         for (text, shown) in cases {

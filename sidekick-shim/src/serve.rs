@@ -45,7 +45,7 @@ impl Shim {
         let doors = Doors::new(&config, &mut followers, &mut mistakes);
         let spool_mistake =
             |why| Mistake::new(&Name::variable("SHIM_SPOOL"), format!("cannot be used: {why}"));
-        // Opened last, and only by one that will run.
+        // Opened last, and only by one that will run; another says beside the rest whether it could.
         if !mistakes.is_empty() {
             mistakes.extend(spool::probe(&config.spool).err().map(spool_mistake));
         }

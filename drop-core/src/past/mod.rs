@@ -29,8 +29,8 @@ use self::scope::{InScope, InScopes};
 use crate::policy::Mode;
 use crate::ports::Mono;
 
-/// Acts that are kept at most, would-be acts of them half; without room for another the engine stops acting and says so. An act costs at most
-/// 2 KiB, where each is at a pod of another workload, so all of them 32 MiB.
+/// Acts that are kept at most, half of them would-be acts; without room for another the engine stops acting and says so.
+/// An act costs at most 2 KiB, where each is at a pod of another workload, so all of them 32 MiB.
 pub const MAX_ACTS: usize = 16_384;
 
 /// Closed acts of one response at one pod that are kept at most, the newest: an alert that is sent again soon still

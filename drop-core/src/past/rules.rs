@@ -46,13 +46,14 @@ impl Past {
             return Opened::Done(done);
         }
         let keys = opening.keys();
-        let mode = self.mode(opening, &keys);
+        let disarmed = self.disarmed_before(opening, &keys);
+        let mode = disarmed.as_ref().map_or(opening.mode, |_| Mode::Observe);
         let mut verdicts = vec![
             self.at_pod(opening, mode, now),
             self.availability(opening, mode, now),
             self.room(mode),
         ];
-        verdicts.extend(self.disarmed_before(opening, &keys));
+        verdicts.extend(disarmed);
         self.limits(opening, &keys, mode, now, &mut verdicts);
         if !verdicts.iter().all(Verdict::passes) {
             return Opened::Stopped(verdicts);
@@ -69,11 +70,6 @@ impl Past {
         let complete = |act: &&Act| act.settlement(now).is_some_and(|how| how.complete);
         own.find(|act| act.mode == opening.mode && complete(act))
             .map(|act| act.id)
-    }
-
-    fn mode(&self, opening: &Opening<'_>, keys: &Keys) -> Mode {
-        self.disarmed_before(opening, keys)
-            .map_or(opening.mode, |_| Mode::Observe)
     }
 
     /// That the response only observes, where a limit was breached before.

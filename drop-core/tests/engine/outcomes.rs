@@ -12,6 +12,7 @@ use drop_core::policy::Mode;
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 use drop_core::record::Decided;
 use falco_event::Timestamp;
+use futures_executor::block_on;
 
 use crate::world::{SHELL, World, policies};
 
@@ -265,6 +266,23 @@ fn records_survive_json() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn what_is_not_proven_at_the_end_is_told_once() {
+    let world = World::new();
+    let decided = world.handle(&policies(SHELL), &world.alert(&world.pod()));
+    for _ in 0..2 {
+        block_on(world.engine.leave("it has ended")).unwrap();
+    }
+    let closed = world.records.closed();
+    let why = "it has ended".to_owned();
+    assert_eq!(closed.len(), 1);
+    assert_eq!(
+        (closed[0].id, &closed[0].ending),
+        (decided.id, &Ending::Unconfirmed { why })
+    );
+    assert_eq!(world.confirm_after(2 * SECOND), 0);
 }
 
 #[test]

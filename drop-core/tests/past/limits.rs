@@ -144,15 +144,19 @@ fn observed_acts_count_among_themselves() {
     assert_eq!(says, Some(&Says::Stop(why.to_owned())));
 }
 
+fn disarm(scope: Scope, max: u32) -> Limit {
+    Limit {
+        on_breach: OnBreach::Disarm,
+        ..limit(scope, max, 60)
+    }
+}
+
 #[test]
 fn a_breach_disarms_its_own_scope_until_a_person_arms_it_again() {
     let mut past = Past::default();
     let disarming = |pod, name| Want {
         owner: owner(name),
-        limits: vec![Limit {
-            on_breach: OnBreach::Disarm,
-            ..limit(Scope::Workload, 1, 60)
-        }],
+        limits: vec![disarm(Scope::Workload, 1)],
         ..delete(pod)
     };
     disarming(1, "db").settled(&mut past, DONE, at(0));
@@ -201,10 +205,6 @@ fn a_limit_that_skips_disarms_nothing() {
 #[test]
 fn an_act_that_another_limit_stops_too_disarms_nothing() {
     let mut past = Past::default();
-    let disarm = |scope, max| Limit {
-        on_breach: OnBreach::Disarm,
-        ..limit(scope, max, 60)
-    };
     let want = |pod, name, workload| Want {
         owner: owner(name),
         limits: vec![limit(Scope::Workload, workload, 60), disarm(Scope::Cluster, 1)],
@@ -234,10 +234,7 @@ fn an_act_that_another_limit_stops_too_disarms_nothing() {
 fn a_limit_that_waits_for_acts_in_flight_disarms_nothing() {
     let mut past = Past::default();
     let want = |pod| Want {
-        limits: vec![Limit {
-            on_breach: OnBreach::Disarm,
-            ..limit(Scope::Cluster, 1, 60)
-        }],
+        limits: vec![disarm(Scope::Cluster, 1)],
         ..delete(pod)
     };
     let first = want(1).open(&mut past, at(0));

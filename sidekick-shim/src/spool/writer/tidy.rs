@@ -156,17 +156,22 @@ impl Writer {
             return Ok(());
         }
         let again = self.dead.again()?;
+        let mut alerts = 0;
         for (number, letter) in &again {
             match self.put_back(letter)? {
-                PutBack::Done => self.dead.remove(*number, letter)?,
+                PutBack::Done => {
+                    self.dead.remove(*number, letter)?;
+                    alerts += 1;
+                }
                 PutBack::Unwanted => self.dead.keep(*number)?,
-                PutBack::NoRoom => return Ok(()),
+                PutBack::NoRoom => break,
             }
         }
         if again.is_empty() {
             self.seen = Some(version);
-        } else {
-            tracing::info!(alerts = again.len(), "dead letters are sent again");
+        }
+        if alerts > 0 {
+            tracing::info!(alerts, "dead letters are sent again");
             self.buried = self.dead.count();
             self.keeper.metrics.dead_letters(self.buried);
         }
