@@ -104,8 +104,12 @@ impl Engine {
                 delivery.record.times.acting = Some(self.elapsed(delivery.started));
                 let tries = self.make(&target, &judgement.actions, until).await;
                 delivery.record.times.acted = Some(self.elapsed(delivery.started));
-                let result = self.result(&target, &tries).await;
-                (result, tries.settlement(), tries.tried)
+                let gone = self.found_gone(&target, &tries).await;
+                if gone {
+                    // Later than the look that showed it alive: an earlier try may have come in between.
+                    delivery.seen = Some(None);
+                }
+                (tries.result(gone), tries.settlement(), tries.tried)
             }
             (Mode::Observe, _) | (Mode::Enforce, None) => {
                 (Outcome::Observed, would_be(&judgement.actions), Vec::new())
@@ -156,32 +160,20 @@ impl Engine {
         tries.judged(steps)
     }
 
-    /// What the alert's sender is told of an act.
-    async fn result(&self, target: &Target, tries: &Tries) -> Outcome {
-        let Some(ApplyError { why, maybe_happened }) = &tries.failure else {
-            return if tries.tried.is_empty() {
-                Outcome::Observed
-            } else {
-                Outcome::Acted { certain: true }
-            };
-        };
-        let gone = match why {
-            ApiError::NotFound => true,
-            ApiError::Conflict(_) => matches!(self.api.presence(target).await, Ok(Presence::Gone)),
-            ApiError::Invalid(_)
-            | ApiError::Forbidden(_)
-            | ApiError::Budget(_)
-            | ApiError::TooManyRequests(_)
-            | ApiError::Unavailable(_)
-            | ApiError::TimedOut(_) => false,
-        };
-        match (gone, maybe_happened) {
-            (true, true) => Outcome::Acted { certain: false },
-            (true, false) => skipped(&Verdict::stop(
-                Guard::Target,
-                "the pod went before it was acted on",
-            )),
-            (false, maybe) => failed(why.to_string(), *maybe || why.is_retryable()),
+    /// Whether an act failed because its pod is gone.
+    async fn found_gone(&self, target: &Target, tries: &Tries) -> bool {
+        match tries.failure.as_ref().map(|failure| &failure.why) {
+            Some(ApiError::NotFound) => true,
+            Some(ApiError::Conflict(_)) => matches!(self.api.presence(target).await, Ok(Presence::Gone)),
+            None
+            | Some(
+                ApiError::Invalid(_)
+                | ApiError::Forbidden(_)
+                | ApiError::Budget(_)
+                | ApiError::TooManyRequests(_)
+                | ApiError::Unavailable(_)
+                | ApiError::TimedOut(_),
+            ) => false,
         }
     }
 }
@@ -212,6 +204,25 @@ impl Tries {
             self.failure = self.passed.take();
         }
         self
+    }
+
+    /// What the alert's sender is told of an act.
+    fn result(&self, gone: bool) -> Outcome {
+        let Some(ApplyError { why, maybe_happened }) = &self.failure else {
+            return if self.tried.is_empty() {
+                Outcome::Observed
+            } else {
+                Outcome::Acted { certain: true }
+            };
+        };
+        match (gone, maybe_happened) {
+            (true, true) => Outcome::Acted { certain: false },
+            (true, false) => skipped(&Verdict::stop(
+                Guard::Target,
+                "the pod went before it was acted on",
+            )),
+            (false, maybe) => failed(why.to_string(), *maybe || why.is_retryable()),
+        }
     }
 
     fn settlement(&self) -> Settlement {

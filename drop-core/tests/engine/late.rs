@@ -46,6 +46,23 @@ fn a_delete_that_comes_after_the_pod_was_seen_alive_may_have_been_ours() {
     assert_eq!(endings(&world), [Ending::Confirmed { ours: false }]);
 }
 
+/// Read alive, the pod goes before the change that the delivery makes of its own.
+#[test]
+fn a_delete_that_comes_between_a_look_and_a_change_may_have_been_ours() {
+    let stalled = Stalled::new();
+    let brief = policies(&SHELL.replace("delete: {}", "delete: { gracePeriodSeconds: 1 }"));
+    let alert = stalled.world.alert(&stalled.world.pod());
+    let cluster = stalled.world.cluster.clone();
+    cluster.fail_next(Call::Delete, Fault::Late(Duration::from_secs(5)));
+    let told = now(stalled.engine.handle(&brief, &alert, None)).outcome;
+    assert!(told.is_retryable(), "{told:?}");
+    stalled.at(At::Found, move || cluster.advance(Duration::from_secs(7)));
+    let told = now(stalled.engine.handle(&brief, &alert, None)).outcome;
+    assert_eq!(told, MAYBE);
+    assert_eq!(now(stalled.engine.confirm()), Ok(0));
+    assert_eq!(endings(&stalled.world), [Ending::Confirmed { ours: false }]);
+}
+
 /// Its age alone would stop every response, and asks the cluster nothing; what was done for it before does.
 #[test]
 fn an_alert_that_is_too_old_to_act_on_still_says_what_came_late() {
