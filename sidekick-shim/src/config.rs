@@ -3,6 +3,7 @@
 mod extensions;
 mod file;
 mod keys;
+mod labels;
 mod mistake;
 mod parse;
 mod settings;
@@ -19,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use tracing_subscriber::filter::Targets;
 
 use crate::edits::Edits;
+use crate::events::Label;
 use crate::template::Template;
 use file::Contents;
 use settings::{Settings, parsed};
@@ -93,6 +95,8 @@ pub struct Config {
     /// The file of the keys that events are signed with, if they are.
     pub signing_keys: Option<PathBuf>,
     pub(crate) edits: Edits,
+    /// Output fields that are labels of falcosidekick's count of alerts.
+    pub(crate) labels: Vec<Label>,
     /// Where alerts wait.
     pub spool: Spool,
     /// The largest request to a sink, in bytes. What is larger becomes a dead letter.
@@ -201,6 +205,7 @@ impl Config {
         let ca_certs = settings
             .optional("K_CA_CERTS", parse::certificates)
             .unwrap_or_default();
+        let edits = edits(&mut settings, &lookup);
         let config = Self {
             listen: listen(address, port),
             tls,
@@ -209,7 +214,8 @@ impl Config {
             ca_certs,
             signing_keys: signing_keys(&mut settings, &overrides),
             overrides,
-            edits: edits(&mut settings, &lookup),
+            labels: labels::labels(&mut settings, &edits),
+            edits,
             spool: Spool::read(&mut settings),
             event_bytes: settings.or("shim.event_bytes", EVENT_BYTES, |text| {
                 parse::number(text, 1024, 1 << 30)
@@ -296,9 +302,16 @@ fn plain_path(text: &str) -> parse::Parsed<&'static str> {
     })
 }
 
+/// As falcosidekick's Helm chart spells it.
+const SINGULAR: &str = "cloudevents.extension";
+
 /// The extensions of all ways to name them; Knative's win.
 fn overrides(settings: &mut Settings<'_>) -> Overrides {
-    let key = settings.first_of(["cloudevents.extensions", "cloudevents.extension"]);
+    let key = settings.first_of(["cloudevents.extensions", SINGULAR]);
+    if key == Some(SINGULAR) {
+        let name = Name::variable(&keys::variable(SINGULAR));
+        settings.corrects(&name, "counts; falcosidekick does not read it");
+    }
     let mut overrides = Overrides::default();
     for entry in key.map(|key| settings.pairs(key)).unwrap_or_default() {
         let shown = format!("{}:{}", entry.key, entry.value);
@@ -323,6 +336,12 @@ fn edits(settings: &mut Settings<'_>, lookup: &dyn Fn(&str) -> Option<String>) -
                 set.ok_or("the name of a variable that is set, after the `%`")
             }),
         };
+        if entry.name.place.is_some()
+            && let Some(variable) = entry.value.strip_prefix('%')
+        {
+            let what = format!("is the value of `{variable}`; falcosidekick sends `%{variable}`");
+            settings.corrects(&entry.name, &what);
+        }
         if let Some(value) = settings.take(value) {
             note_capitals(settings, &entry.name, &entry.key);
             edits.fields.push((entry.key, value));
@@ -335,9 +354,20 @@ fn edits(settings: &mut Settings<'_>, lookup: &dyn Fn(&str) -> Option<String>) -
             edits.templates.push((entry.key, template));
         }
     }
-    // Falcosidekick takes all blanks out, also those inside of a tag.
-    let tags = settings.list("customtags").into_iter().map(|entry| entry.value);
-    edits.tags = tags.filter(|tag| !tag.is_empty()).collect();
+    if lookup("CUSTOMTAGS").is_some_and(|tags| tags.is_empty()) {
+        let name = Name::variable("CUSTOMTAGS");
+        settings.corrects(&name, "is empty and adds no tag; falcosidekick adds an empty one");
+    }
+    for entry in settings.list("customtags") {
+        if entry.value.contains(char::is_whitespace) {
+            let what = format!(
+                "keeps the blanks of `{}`; falcosidekick takes them out",
+                entry.value
+            );
+            settings.corrects(&entry.name, &what);
+        }
+        edits.tags.extend(Some(entry.value).filter(|tag| !tag.is_empty()));
+    }
     edits.brackets = settings.text("bracketreplacer").map(|(_, text)| text);
     edits
 }

@@ -164,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_connects_for_every_alert_is_held_back_no_more_than_another() {
         let config = fixture::config(ONE);
-        let metrics = Arc::new(crate::metrics::Metrics::new());
+        let metrics = Arc::new(crate::metrics::Metrics::new(&[]));
         let front = Front {
             intake: Arc::default(),
             spool: fixture::spool(&config, &metrics, ()),

@@ -23,9 +23,30 @@ const LONGEST: usize = 128;
 /// What stands for a value that is one too many.
 const OTHER: &str = "other";
 
+/// A label for an output field, beside falcosidekick's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) name: String,
+    pub(crate) field: String,
+}
+
+/// The names of falcosidekick's own.
+pub(crate) const LABELS: [&str; 7] = [
+    "hostname",
+    "rule",
+    "priority",
+    "priority_raw",
+    "source",
+    "k8s_ns_name",
+    "k8s_pod_name",
+];
+
 /// The counts; a clone is the same counts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Events(Arc<Mutex<Counts>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    labels: Arc<[Label]>,
+    counts: Arc<Mutex<Counts>>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -33,6 +54,7 @@ struct Counts {
     rules: Values,
     sources: Values,
     namespaces: Values,
+    fields: Vec<Values>,
     series: HashMap<Series, u64>,
 }
 
@@ -43,23 +65,27 @@ struct Series {
     priority: Priority,
     source: Arc<str>,
     namespace: Arc<str>,
+    fields: Vec<Arc<str>>,
 }
 
 impl Series {
     /// Falcosidekick's labels. It fills the last one with the pod's name; names of pods have no end, so here it is
     /// empty, which is what Prometheus takes an absent label for.
-    fn labels(&self) -> [(&'static str, Cow<'_, str>); 7] {
+    fn labels<'a>(&'a self, fields: &'a [Label]) -> Vec<(&'a str, Cow<'a, str>)> {
         // Falcosidekick counts from 1, `Debug`, to 8, `Emergency`.
         let priority = 8 - self.priority.severity();
-        [
-            ("hostname", Cow::Borrowed(&*self.hostname)),
-            ("rule", Cow::Borrowed(&*self.rule)),
-            ("priority", Cow::Owned(priority.to_string())),
-            ("priority_raw", Cow::Owned(self.priority.as_str().to_lowercase())),
-            ("source", Cow::Borrowed(&*self.source)),
-            ("k8s_ns_name", Cow::Borrowed(&*self.namespace)),
-            ("k8s_pod_name", Cow::Borrowed("")),
-        ]
+        let own = [
+            Cow::Borrowed(&*self.hostname),
+            Cow::Borrowed(&*self.rule),
+            Cow::Owned(priority.to_string()),
+            Cow::Owned(self.priority.as_str().to_lowercase()),
+            Cow::Borrowed(&*self.source),
+            Cow::Borrowed(&*self.namespace),
+            Cow::Borrowed(""),
+        ];
+        let values = self.fields.iter().map(|value| Cow::Borrowed(&**value));
+        let fields = fields.iter().map(|label| &*label.name).zip(values);
+        LABELS.into_iter().zip(own).chain(fields).collect()
     }
 }
 
@@ -71,11 +97,18 @@ struct Said<'a> {
     priority: Priority,
     source: &'a str,
     namespace: &'a str,
+    fields: Vec<&'a str>,
 }
 
 impl<'a> Said<'a> {
-    fn by(alert: &'a Alert) -> Self {
+    fn by(alert: &'a Alert, labels: &[Label]) -> Self {
+        // Of other fields than texts falcosidekick makes nothing.
+        let field = |label: &Label| alert.fields().get(&label.field).and_then(|value| value.as_str());
         Self {
+            fields: labels
+                .iter()
+                .map(|label| cut(field(label).unwrap_or_default()))
+                .collect(),
             hostname: cut(alert.hostname().unwrap_or("unknown")),
             rule: cut(alert.rule()),
             priority: alert.priority(),
@@ -102,6 +135,11 @@ impl Equivalent<Series> for Said<'_> {
             && self.priority == series.priority
             && *self.source == *series.source
             && *self.namespace == *series.namespace
+            && self
+                .fields
+                .iter()
+                .copied()
+                .eq(series.fields.iter().map(|value| &**value))
     }
 }
 
@@ -120,7 +158,8 @@ impl Values {
         if let Some(kept) = self.0.get(value) {
             return Arc::clone(kept);
         }
-        if self.0.len() >= VALUES {
+        // That there is none is not one of them.
+        if self.0.len() >= VALUES && !value.is_empty() {
             return OTHER.into();
         }
         let kept: Arc<str> = value.into();
@@ -130,9 +169,20 @@ impl Values {
 }
 
 impl Events {
+    pub(crate) fn new(labels: &[Label]) -> Self {
+        let counts = Counts {
+            fields: labels.iter().map(|_| Values::default()).collect(),
+            ..Counts::default()
+        };
+        Self {
+            labels: labels.into(),
+            counts: Arc::new(Mutex::new(counts)),
+        }
+    }
+
     pub(crate) fn count(&self, alert: &Alert) {
-        let said = Said::by(alert);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = Said::by(alert, &self.labels);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         // Nearly every alert is one of a kind that was counted before.
         if let Some(count) = counts.series.get_mut(&said) {
             *count = count.saturating_add(1);
@@ -144,6 +194,12 @@ impl Events {
             priority: said.priority,
             source: counts.sources.keep(said.source),
             namespace: counts.namespaces.keep(said.namespace),
+            fields: counts
+                .fields
+                .iter_mut()
+                .zip(&said.fields)
+                .map(|(values, value)| values.keep(value))
+                .collect(),
         };
         // Those of `other` alone, one a priority, come on top.
         if counts.series.len() >= SERIES && !counts.series.contains_key(&series) {
@@ -153,7 +209,8 @@ impl Events {
                 rule: Arc::clone(&other),
                 priority: series.priority,
                 source: Arc::clone(&other),
-                namespace: other,
+                namespace: Arc::clone(&other),
+                fields: vec![other; series.fields.len()],
             };
         }
         let count = counts.series.entry(series).or_default();
@@ -165,7 +222,7 @@ impl Collector for Events {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // Copied, so that a scrape that is long does not hold up alerts.
         let series = self
-            .0
+            .counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .series
@@ -173,7 +230,8 @@ impl Collector for Events {
         let help = "Alerts received, by what they say.";
         let mut family = encoder.encode_descriptor("falco_events", help, None, MetricType::Counter)?;
         for (series, count) in &series {
-            ConstCounter::new(*count).encode(family.encode_family(&series.labels())?)?;
+            ConstCounter::new(*count)
+                .encode(family.encode_family(&series.labels(&self.labels).as_slice())?)?;
         }
         Ok(())
     }
@@ -206,7 +264,7 @@ mod tests {
 
     #[test]
     fn alerts_are_counted_under_falcosidekicks_labels() {
-        let events = Events::default();
+        let events = Events::new(&[]);
         let alert = serde_json::json!({
             "hostname": "n1", "rule": "a \"b\"\n", "priority": "Emergency", "time": "2026-06-02T10:00:00Z", "source": "syscall",
             "output_fields": { "k8s.ns.name": "shop", "k8s.pod.name": "web-0" },
@@ -230,8 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn a_field_can_be_a_label_and_has_its_first_values() {
+        let label = |name: &str, field: &str| Label {
+            name: name.to_owned(),
+            field: field.to_owned(),
+        };
+        let events = Events::new(&[label("env", "env"), label("proc_name", "proc.name")]);
+        for number in 0..=VALUES {
+            let fields = serde_json::json!({ "env": "prod", "proc.name": format!("p{number}") });
+            count(
+                &events,
+                &serde_json::json!({ "rule": "r", "priority": "Notice", "time": "2026-06-02T10:00:00Z", "output_fields": fields }),
+            );
+        }
+        count(
+            &events,
+            &serde_json::json!({ "rule": "r", "priority": "Notice", "time": "2026-06-02T10:00:00Z", "output_fields": { "env": 5 } }),
+        );
+        let lines = shown(&events);
+        let has = |end: &str| lines.iter().any(|line| line.ends_with(end));
+        assert!(
+            has(r#",k8s_pod_name="",env="prod",proc_name="p0"} 1"#),
+            "{lines:?}"
+        );
+        assert!(has(r#",env="prod",proc_name="other"} 1"#), "{lines:?}");
+        assert!(has(r#",env="",proc_name=""} 1"#), "{lines:?}");
+        assert_eq!(lines.len(), VALUES + 2);
+    }
+
+    #[test]
     fn no_alert_makes_it_remember_without_end() {
-        let events = Events::default();
+        let events = Events::new(&[]);
         let long = "\u{e9}".repeat(1000);
         for number in 0..2 * VALUES {
             count(
@@ -255,7 +342,7 @@ mod tests {
         assert_eq!(values("rule").len(), VALUES + 1);
         assert!(values("rule").contains(OTHER));
 
-        let mut counts = events.0.lock().unwrap();
+        let mut counts = events.counts.lock().unwrap();
         let any = counts.series.keys().next().unwrap().clone();
         for number in 0..SERIES {
             let series = Series {
@@ -273,6 +360,6 @@ mod tests {
                 &serde_json::json!({ "hostname": host, "rule": "r", "priority": "Notice", "time": "2026-06-02T10:00:00Z" }),
             );
         }
-        assert_eq!(events.0.lock().unwrap().series.len(), full + 1);
+        assert_eq!(events.counts.lock().unwrap().series.len(), full + 1);
     }
 }

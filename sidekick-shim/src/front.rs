@@ -48,10 +48,8 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// The alert as it is kept; none if no sink wants it.
-    fn take(&self, alert: Alert) -> Option<Alert> {
-        let wanted = self.sinks.is_empty() || self.sinks.iter().any(|sink| sink.wants(&alert));
-        wanted.then(|| self.edits.apply(alert))
+    fn is_wanted(&self, alert: &Alert) -> bool {
+        self.sinks.is_empty() || self.sinks.iter().any(|sink| sink.wants(alert))
     }
 }
 
@@ -138,11 +136,11 @@ impl Front {
         let mut alerts = Vec::new();
         for read in read_all(bytes) {
             taken.total += 1;
-            let read = read.inspect(|alert| self.metrics.received(alert));
-            match read.map(|alert| self.intake.take(alert)) {
-                Ok(Some(alert)) => alerts.push(alert),
+            let read = read.map(|alert| self.intake.edits.apply(alert));
+            match read.inspect(|alert| self.metrics.received(alert)) {
+                Ok(alert) if self.intake.is_wanted(&alert) => alerts.push(alert),
                 // A body can hold a million of these and the next: others get their turn in between.
-                Ok(None) => {
+                Ok(_) => {
                     taken.kept += 1;
                     self.metrics.accepted(1);
                     self.metrics.filtered();

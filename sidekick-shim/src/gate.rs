@@ -58,7 +58,7 @@ mod tests {
         if !authorization.is_empty() {
             request = request.header("authorization", authorization);
         }
-        let refused = gate.refuse(&request.body(()).unwrap(), &Metrics::new());
+        let refused = gate.refuse(&request.body(()).unwrap(), &Metrics::new(&[]));
         refused.map_or(0, |answer| answer.status().as_u16())
     }
 
@@ -92,7 +92,7 @@ mod tests {
             );
         }
         let request = Request::post("/").body(()).unwrap();
-        let answer = gate.refuse(&request, &Metrics::new()).unwrap();
+        let answer = gate.refuse(&request, &Metrics::new(&[])).unwrap();
         assert!(
             answer.headers()[WWW_AUTHENTICATE]
                 .to_str()

@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn front() -> Front {
-        let metrics = Arc::new(crate::metrics::Metrics::new());
+        let metrics = Arc::new(crate::metrics::Metrics::new(&[]));
         Front {
             intake: Arc::default(),
             spool: crate::fixture::spool(&crate::fixture::config(BODY_BYTES), &metrics, ()),

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::events::Events;
+use crate::events::{Events, Label};
 
 /// The media type of [`Metrics::text`].
 pub(crate) const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -173,10 +173,11 @@ fn latencies() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// All counters, and labels of falcosidekick's count beside its own.
+    pub(crate) fn new(labels: &[Label]) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            events: Events::default(),
+            events: Events::new(labels),
             inputs: Family::default(),
             outputs: Family::default(),
             dropped: Family::default(),

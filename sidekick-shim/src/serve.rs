@@ -50,7 +50,8 @@ impl Shim {
             mistakes.extend(spool::probe(&config.spool).err().map(spool_mistake));
         }
         Mistakes::or(mistakes, ())?;
-        let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(observer));
+        let (metrics, observer): (_, Arc<dyn Observer>) =
+            (Arc::new(Metrics::new(&config.labels)), Arc::new(observer));
         let spool = spool::open(&config.spool)
             .and_then(|opened| Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer));
         let spool = spool.map_err(|why| Mistakes::from(spool_mistake(why)))?;

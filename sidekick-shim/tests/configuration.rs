@@ -118,7 +118,10 @@ fn either_name_of_the_sink_and_of_the_extensions_works() {
     .unwrap();
     assert_eq!(config.sinks[0].url, "https://sink");
     assert_eq!(config.overrides.iter().collect::<Vec<_>>(), [("foo", "bar")]);
-    assert_eq!(config.notes, [""; 0]);
+    assert_eq!(
+        config.notes,
+        ["`CLOUDEVENTS_EXTENSION` counts; falcosidekick does not read it"]
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn an_empty_variable_is_not_set() {
         SINK,
         ("LISTENPORT", ""),
         ("K_CE_OVERRIDES", ""),
-        ("CUSTOMTAGS", ""),
+        ("PROMETHEUS_EXTRALABELS", ""),
         ("K_CA_CERTS", " "),
     ])
     .unwrap();
@@ -156,7 +159,6 @@ fn what_has_no_effect_is_said() {
         ("OUTPUTFIELDFORMAT", "<output>"),
         ("CLOUDEVENTS_MAXCONCURRENTREQUESTS", "1"),
         ("CLOUDEVENTS_CHECKCERT", "false"),
-        ("PROMETHEUS_EXTRALABELS", "a"),
         ("HTTPS_PROXY", "http://proxy"),
         ("SLACK_WEBHOOKURL", "https://slack"),
         ("OTLP_METRICS_ENDPOINT", "https://otlp"),
@@ -169,7 +171,6 @@ fn what_has_no_effect_is_said() {
     insta::assert_snapshot!(config.notes.join("\n"), @r#"
     `OUTPUTFIELDFORMAT` has no effect: an alert's `output` stays as Falco wrote it
     `CLOUDEVENTS_MAXCONCURRENTREQUESTS` has no effect: requests to a sink are bounded by the shim itself
-    `PROMETHEUS_EXTRALABELS` has no effect: the labels of the metrics are fixed
     `HTTPS_PROXY` has no effect: sinks are reached directly
     `OTLP_METRICS_ENDPOINT` is of an output of falcosidekick that is not here
     `SLACK_WEBHOOKURL` is of an output of falcosidekick that is not here
@@ -231,7 +232,33 @@ fn every_key_of_falcosidekicks_way_means_what_it_says() {
     assert_eq!(config.basic.as_deref(), Some(Path::new("/credentials")));
     assert_eq!(config.signing_keys.as_deref(), Some(Path::new("/keys")));
     assert_eq!(config.log.to_string(), "debug");
-    assert_eq!(config.notes, [""; 0]);
+    insta::assert_snapshot!(config.notes.join("\n"), @r#"
+    `CLOUDEVENTS_MINIMUMPRIORITY` is `info` and counts; with falcosidekick every alert passes then
+    `TLSCLIENT_CACERTFILE` counts; falcosidekick does not use it for this output
+    `CLOUDEVENTS_MUTUALTLS` counts; falcosidekick does not use it for this output
+    "#);
+}
+
+#[test]
+fn what_falcosidekick_does_otherwise_by_mistake_is_said() {
+    let lookup = |name: &str| match name {
+        "CUSTOMFIELDS" => Some("a:http://x,b-c:1,rule:2".to_owned()),
+        "CUSTOMTAGS" => Some(String::new()),
+        "HOME" => Some("/root".to_owned()),
+        _ => None,
+    };
+    let text = "cloudevents: {address: http://sink}\ncustomfields: {home: '%HOME'}\ncustomtags: [a b, c]\nprometheus: {extralabels: 'proc.name, proc.name, k8s.pod.name'}";
+    let config = Config::read(lookup, Some(File { name: "f", text })).unwrap();
+    insta::assert_snapshot!(config.notes.join("\n"), @r#"
+    `CUSTOMFIELDS` keeps `a`, whose value holds a colon; falcosidekick leaves it out
+    `customfields.home` is the value of `HOME`; falcosidekick sends `%HOME`
+    `CUSTOMTAGS` is empty and adds no tag; falcosidekick adds an empty one
+    `customtags` keeps the blanks of `a b`; falcosidekick takes them out
+    the field `b-c` is no label of the metrics: a label has a name of letters, digits, `_` and `.` that begins with no digit and no `__`
+    the field `rule` is no label of the metrics: there is a `rule` already
+    the field `proc.name` is no label of the metrics: there is a `proc_name` already
+    the field `k8s.pod.name` is no label of the metrics: there is a `k8s_pod_name` already
+    "#);
 }
 
 #[test]
@@ -255,7 +282,6 @@ slack: {webhookurl: x, footer: y}
 AWS: {lambda: {functionName: x}, s3: {bucket: ''}}
 loki: {hostport: '', minimumpriority: x}
 newoutput: {a: {b: [c]}}
-prometheus: {extralabels: a}
 outputfieldformat: x
 bracketreplacer:
 statsd:
@@ -281,8 +307,9 @@ statsd:
     `slack` is an output of falcosidekick that is not here
     `AWS` is an output of falcosidekick that is not here
     `newoutput` is taken for an output of falcosidekick that is not here
-    `prometheus.extralabels` has no effect: the labels of the metrics are fixed
     `outputfieldformat` has no effect: an alert's `output` stays as Falco wrote it
+    `CUSTOMFIELDS` keeps `b`, whose value holds a colon; falcosidekick leaves it out
+    `CustomFields.env` is the value of `HOME`; falcosidekick sends `%HOME`
     "#);
 }
 
@@ -329,6 +356,17 @@ shim:
         Some(File { name: "f", text }),
     );
     assert_eq!(names(&both.unwrap()), ["cloudevents", "sidekick", "archive"]);
+}
+
+#[test]
+fn what_makes_no_label_is_a_mistake() {
+    for name in ["b-c", "2b", "__b", "proc.aname[2]"] {
+        let mistakes = read(&[SINK, ("PROMETHEUS_EXTRALABELS", &format!("a.b, {name}"))]).unwrap_err();
+        let expected = format!(
+            "`PROMETHEUS_EXTRALABELS` is `{name}`, expected a name of letters, digits, `_` and `.` that begins with no digit and no `__`"
+        );
+        assert_eq!(lines(&mistakes), expected);
+    }
 }
 
 #[test]
@@ -476,7 +514,6 @@ fn the_documents_name_every_variable_that_is_read_and_no_other() {
         .chain([
             "OUTPUTFIELDFORMAT",
             "CLOUDEVENTS_MAXCONCURRENTREQUESTS",
-            "PROMETHEUS_EXTRALABELS",
             "SHIM_SINKS",
             "HTTP_PROXY",
             "HTTPS_PROXY",

@@ -58,6 +58,11 @@ impl<'a> Settings<'a> {
             .filter(|text| !text.is_empty())
     }
 
+    /// A line that says where a setting does what it is meant to, and does not with falcosidekick.
+    pub(super) fn corrects(&mut self, name: &Name, what: &str) {
+        self.notes.push(format!("`{}` {what}", name.name));
+    }
+
     /// The text of a setting, with a mistake where the file has a list or a section for it.
     pub(super) fn text(&mut self, key: &str) -> Option<(Name, String)> {
         let name = variable(key);
@@ -147,6 +152,12 @@ impl<'a> Settings<'a> {
             match pair.trim().split_once(':') {
                 Some((key, value)) => {
                     let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+                    if value.contains(':') {
+                        self.corrects(
+                            &name,
+                            &format!("keeps `{key}`, whose value holds a colon; falcosidekick leaves it out"),
+                        );
+                    }
                     entries.retain(|entry| entry.key != key);
                     entries.push(Entry {
                         name: name.clone(),

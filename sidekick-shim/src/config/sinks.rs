@@ -136,9 +136,11 @@ pub(super) fn sinks(settings: &mut Settings<'_>) -> Vec<Sink> {
     sinks
 }
 
+const MINIMUM: &str = "cloudevents.minimumpriority";
+
 /// Settings of the first sink, where its address is not in the file's list.
 const OF_FIRST: [&str; 7] = [
-    "cloudevents.minimumpriority",
+    MINIMUM,
     "cloudevents.mutualtls",
     "mutualtlsfilespath",
     "mutualtlsclient.certfile",
@@ -168,7 +170,15 @@ fn first(settings: &mut Settings<'_>, others: bool) -> Option<Sink> {
         }
     }
     let url = key.and_then(|key| settings.optional(key, parse::url));
-    let minimum_priority = settings.optional("cloudevents.minimumpriority", parse::priority);
+    if let Some((name, text)) = settings.text(MINIMUM)
+        && text.eq_ignore_ascii_case("info")
+    {
+        settings.corrects(
+            &name,
+            "is `info` and counts; with falcosidekick every alert passes then",
+        );
+    }
+    let minimum_priority = settings.optional(MINIMUM, parse::priority);
     let token = settings.text("shim.token_file").map(|(_, path)| Token {
         path: path.into(),
         required: true,
@@ -197,6 +207,15 @@ fn tls(settings: &mut Settings<'_>) -> (Vec<PathBuf>, Option<Identity>) {
     let path = |settings: &mut Settings<'_>, key| settings.text(key).map(|(_, path)| PathBuf::from(path));
     let mut authorities = Vec::from_iter(path(settings, "tlsclient.cacertfile"));
     let mutual = settings.is_true("cloudevents.mutualtls");
+    for (key, counts) in [
+        ("tlsclient.cacertfile", !authorities.is_empty()),
+        ("cloudevents.mutualtls", mutual),
+    ] {
+        if counts {
+            let name = Name::variable(&variable(key));
+            settings.corrects(&name, "counts; falcosidekick does not use it for this output");
+        }
+    }
     let folder = path(settings, "mutualtlsfilespath").unwrap_or_else(|| "/etc/certs".into());
     let mut file = |key, name| path(settings, key).unwrap_or_else(|| folder.join(name));
     let identity = Identity {

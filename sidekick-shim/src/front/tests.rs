@@ -18,7 +18,7 @@ fn front(bytes: usize, observer: impl Observer) -> Front {
 }
 
 fn front_of(config: &crate::Config, observer: impl Observer) -> Front {
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&[]));
     Front {
         intake: Arc::default(),
         spool: fixture::spool(config, &metrics, observer),

@@ -94,7 +94,7 @@ fn run_with(
     time: Duration,
     observer: impl Observer,
 ) -> Run {
-    let (got, most, metrics) = (Arc::default(), Arc::default(), Arc::new(Metrics::new()));
+    let (got, most, metrics) = (Arc::default(), Arc::default(), Arc::new(Metrics::new(&[])));
     let observer: Arc<dyn Observer> = Arc::new(observer);
     let spool = Spool::inline(&config.spool, &config.sinks, &metrics, &observer);
     let way = Way {
@@ -479,7 +479,7 @@ async fn what_of_the_spool_is_not_urgent_enough_any_more_is_counted() {
     let mut config = fixture::config(16 << 20);
     config.spool.durability = crate::config::Durability::Crash;
     config.spool.folder = folder.path().to_owned();
-    let before = fixture::spool(&config, &Arc::new(Metrics::new()), ());
+    let before = fixture::spool(&config, &Arc::new(Metrics::new(&[])), ());
     let alerts = vec![alert("a"), alert("b")];
     before.keep(alerts, &Patience::default()).await.unwrap();
     before.close().await;

@@ -29,7 +29,7 @@ fn two_sinks(folder: &tempfile::TempDir) -> Config {
 }
 
 fn started(config: &Config) -> Spool {
-    spool(config, &Arc::new(Metrics::new()), ())
+    spool(config, &Arc::new(Metrics::new(&[])), ())
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn what_waited_only_for_a_sink_that_is_configured_no_more_goes() {
     drop(spool);
 
     config.sinks.pop();
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&[]));
     let spool = self::spool(&config, &metrics, ());
     assert_eq!(spool.spooled().await.alerts, 0);
     let spooled = spool.spooled().await;
@@ -165,7 +165,7 @@ async fn on_a_full_disk_what_comes_takes_the_place_of_the_oldest_and_no_more() {
 async fn a_file_that_someone_removed_costs_what_was_in_it_and_holds_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
     let config = in_folder(&folder);
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&[]));
     let spool = spool(&config, &metrics, ());
     let name = |n: u32| format!("{n:0>600}");
     for n in 0..1_000 {
@@ -186,7 +186,7 @@ async fn a_file_that_someone_removed_costs_what_was_in_it_and_holds_nothing_up()
 async fn what_nobody_wants_leaves_the_spool_and_memory_too() {
     let mut config = config(16 << 20);
     config.sinks.clear();
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&[]));
     let observer: Arc<dyn Observer> = Arc::new(());
     let opened = open(&config.spool).unwrap();
     let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
@@ -203,7 +203,7 @@ async fn what_nobody_wants_leaves_the_spool_and_memory_too() {
 async fn a_disk_that_can_be_written_again_is_found_without_anybody_asking() {
     let folder = tempfile::tempdir().unwrap();
     let config = in_folder(&folder);
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(&[]));
     let observer: Arc<dyn Observer> = Arc::new(());
     let opened = open(&config.spool).unwrap();
     let spool = Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
@@ -254,7 +254,7 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
     let (disk, config) = (Faulty::default(), config(16 << 20));
     let mut opened = open(&config.spool).unwrap();
     opened.store = Store::open(Arc::new(disk.clone()), 16 << 20).unwrap().0;
-    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
+    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new(&[])), Arc::new(()));
     let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
     let spool = Spool {
         writer: To::Inline(Arc::new(Mutex::new(writer))),
@@ -301,7 +301,7 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
 fn power_loss(mut config: Config) -> (Arc<Keeper>, Writer) {
     config.spool.durability = Durability::PowerLoss;
     let opened = open(&config.spool).unwrap();
-    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new()), Arc::new(()));
+    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new(&[])), Arc::new(()));
     let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
     (keeper, writer)
 }
