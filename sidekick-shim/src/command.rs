@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, File, Mistakes};
-use crate::serve::Ended;
+use crate::serve::{Ended, mistakes_of_files};
 use dead_letters::Action;
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration cannot be used.
@@ -89,8 +89,13 @@ pub fn told() -> Result<Told, ExitCode> {
     // An empty one counts as not set.
     let set = std::env::vars_os().filter(|(_, value)| !value.to_string_lossy().trim().is_empty());
     let names = set.map(|(name, _)| name.to_string_lossy().into_owned());
-    let config = Config::without_slips(Config::read(lookup, Some(file)), names);
-    let config = config.map_err(|mistakes| refuse(&mistakes))?;
+    let (config, mut mistakes) = Config::read_all(lookup, Some(file));
+    mistakes.extend(Config::slips(names));
+    // Where there are none so far they are found when the files are read to be used.
+    if !mistakes.is_empty() {
+        mistakes.extend(mistakes_of_files(&config));
+    }
+    let config = Mistakes::or(mistakes, config).map_err(|mistakes| refuse(&mistakes))?;
     Ok(Told {
         config,
         stdin: arguments.stdin,

@@ -136,29 +136,14 @@ impl Config {
         Self::read(lookup, None)
     }
 
-    /// This, unless one of these variables is none, and nearly the name of one: a slip that was passed over in silence would
+    /// Of these variables those that are none, and nearly have the name of one: a slip that was passed over in silence would
     /// leave open what was to be closed.
-    ///
-    /// # Errors
-    /// Every mistake at once, those of `read` first.
-    ///
-    /// ```
-    /// use sidekick_shim::Config;
-    ///
-    /// let read = Config::to_sink("http://sink/");
-    /// let mistakes = Config::without_slips(read, ["SHIM_BASICFILE".to_owned()]).unwrap_err();
-    /// assert_eq!(mistakes.to_string(), "`SHIM_BASICFILE` is no variable, did you mean `SHIM_BASIC_FILE`?");
-    /// ```
-    pub fn without_slips(
-        read: Result<Self, Mistakes>,
-        variables: impl IntoIterator<Item = String>,
-    ) -> Result<Self, Mistakes> {
-        let slip = |name: String| {
+    pub(crate) fn slips(variables: impl Iterator<Item = String>) -> impl Iterator<Item = Mistake> {
+        variables.filter_map(|name| {
             let meant = keys::meant(&name)?;
             let what = format!("is no variable, did you mean `{meant}`?");
             Some(Mistake::new(&Name::variable(&name), what))
-        };
-        Mistakes::also(read, variables.into_iter().filter_map(slip))
+        })
     }
 
     /// The configuration that the variables found by `lookup` and a file describe. A variable wins over the file, and an
@@ -190,6 +175,15 @@ impl Config {
     /// # Ok::<(), sidekick_shim::Mistakes>(())
     /// ```
     pub fn read(lookup: impl Fn(&str) -> Option<String>, file: Option<File<'_>>) -> Result<Self, Mistakes> {
+        let (config, mistakes) = Self::read_all(lookup, file);
+        Mistakes::or(mistakes, config)
+    }
+
+    /// The same, with defaults in the place of what is a mistake.
+    pub(crate) fn read_all(
+        lookup: impl Fn(&str) -> Option<String>,
+        file: Option<File<'_>>,
+    ) -> (Self, Vec<Mistake>) {
         let file = file.map(Contents::read).unwrap_or_default();
         let mut settings = Settings::new(&lookup, file);
         let address = settings.optional("listenaddress", parse::ip);
@@ -227,7 +221,7 @@ impl Config {
             log: log(&mut settings),
             notes: std::mem::take(&mut settings.notes),
         };
-        Mistakes::or(settings.mistakes, config)
+        (config, settings.mistakes)
     }
 }
 

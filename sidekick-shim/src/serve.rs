@@ -21,6 +21,41 @@ use crate::observer::Observer;
 use crate::sender::{Sender, Way};
 use crate::spool::{self, Spool};
 
+/// What the files that a configuration names are read for.
+struct Files {
+    destinations: Vec<Destination>,
+    followers: Followers,
+    doors: Doors,
+}
+
+impl Files {
+    /// Reads all of them; mistakes are noted.
+    fn read(config: &Config, mistakes: &mut Vec<Mistake>) -> Self {
+        let mut followers = Followers::default();
+        Self {
+            destinations: Destination::all(config, &mut followers, mistakes),
+            doors: Doors::new(config, &mut followers, mistakes),
+            followers,
+        }
+    }
+}
+
+/// What is wrong with the files that a configuration names, and with the folder of its spool.
+pub(crate) fn mistakes_of_files(config: &Config) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    drop(Files::read(config, &mut mistakes));
+    mistakes.extend(mistake_of_spool(config));
+    mistakes
+}
+
+fn mistake_of_spool(config: &Config) -> Option<Mistake> {
+    spool::probe(&config.spool).err().map(|why| spool_mistake(&why))
+}
+
+fn spool_mistake(why: &str) -> Mistake {
+    Mistake::new(&Name::variable("SHIM_SPOOL"), format!("cannot be used: {why}"))
+}
+
 /// A shim that is ready to be served.
 pub struct Shim {
     config: Config,
@@ -39,22 +74,22 @@ impl Shim {
     /// A file that the configuration names cannot be used, there is no certificate authority to trust an `https` sink by,
     /// or the spool cannot be held, read or written: every such mistake.
     pub fn new(config: Config, observer: impl Observer) -> Result<Self, Mistakes> {
-        let mut followers = Followers::default();
         let mut mistakes = Vec::new();
-        let destinations = Destination::all(&config, &mut followers, &mut mistakes);
-        let doors = Doors::new(&config, &mut followers, &mut mistakes);
-        let spool_mistake =
-            |why| Mistake::new(&Name::variable("SHIM_SPOOL"), format!("cannot be used: {why}"));
+        let Files {
+            destinations,
+            followers,
+            doors,
+        } = Files::read(&config, &mut mistakes);
         // Opened last, and only by one that will run; another says beside the rest whether it could.
         if !mistakes.is_empty() {
-            mistakes.extend(spool::probe(&config.spool).err().map(spool_mistake));
+            mistakes.extend(mistake_of_spool(&config));
         }
         Mistakes::or(mistakes, ())?;
         let (metrics, observer): (_, Arc<dyn Observer>) =
             (Arc::new(Metrics::new(&config.labels)), Arc::new(observer));
         let spool = spool::open(&config.spool)
             .and_then(|opened| Spool::start(opened, &config.spool, &config.sinks, &metrics, &observer));
-        let spool = spool.map_err(|why| Mistakes::from(spool_mistake(why)))?;
+        let spool = spool.map_err(|why| Mistakes::from(spool_mistake(&why)))?;
         Ok(Self {
             config,
             destinations,

@@ -81,14 +81,6 @@ impl Mistakes {
         }
     }
 
-    /// What was read, unless there are mistakes in it or more of them.
-    pub(crate) fn also<T>(read: Result<T, Self>, more: impl Iterator<Item = Mistake>) -> Result<T, Self> {
-        match read {
-            Ok(whole) => Self::or(more.collect(), whole),
-            Err(Self(mistakes)) => Err(Self(mistakes.into_iter().chain(more).collect())),
-        }
-    }
-
     /// The mistakes, in the order of the settings' documentation.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

@@ -57,7 +57,12 @@ pub enum WhenFull {
 
 impl Spool {
     pub(super) fn read(settings: &mut Settings<'_>) -> Self {
-        let durability = settings.or("shim.durability", Durability::Crash, durability);
+        let mistakes = settings.mistakes.len();
+        let mut durability = settings.or("shim.durability", Durability::Crash, durability);
+        if settings.mistakes.len() > mistakes {
+            // Of a disk that may not be meant there is nothing to say.
+            durability = Durability::Memory;
+        }
         let bytes = if durability == Durability::Memory {
             MEMORY_BYTES
         } else {

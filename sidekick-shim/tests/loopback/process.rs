@@ -310,6 +310,23 @@ async fn a_file_is_read_and_what_it_names_too() {
     sidekick-shim: `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
     "#);
 
+    let text = "listenport: x\nshim: {spool: /dev/null/spool, signingKeys: /no/keys}";
+    std::fs::write(file, text).unwrap();
+    let slips = [
+        ("K_SINK", "http://a"),
+        ("SHIM_DURABILITY", ""),
+        ("SHIM_BASICFILE", "/a"),
+        ("SHIM_SPOOL", ""),
+    ];
+    let (code, _, err) = output(&slips, &["-c", file]).await;
+    assert_eq!(code, Some(64));
+    insta::assert_snapshot!(err.replace(file, "FILE"), @r#"
+    sidekick-shim: FILE:1:13: `listenport` is `x`, expected a port: a number from 0 to 65535
+    sidekick-shim: `SHIM_BASICFILE` is no variable, did you mean `SHIM_BASIC_FILE`?
+    sidekick-shim: `SHIM_SIGNING_KEYS` cannot be used: `/no/keys` cannot be read: No such file or directory (os error 2)
+    sidekick-shim: `SHIM_SPOOL` cannot be used: `/dev/null/spool`: cannot make it: Not a directory (os error 20)
+    "#);
+
     let text = "shim:\n  sinks:\n  - {name: a, url: https://a, caCertFile: /no/ca}\n  - {name: b, url: https://b, certFile: /no/cert, keyFile: /no/key}";
     std::fs::write(file, text).unwrap();
     let (code, _, err) = output(&[], &["-c", file]).await;
