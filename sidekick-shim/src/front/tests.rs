@@ -179,6 +179,17 @@ async fn other_methods_are_told_what_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_not_ready_while_the_spool_cannot_be_written() {
+    let front = front(ROOMY, ());
+    for (writable, status) in [(false, 503), (true, 200)] {
+        front.spool.ledger().set_writable(writable);
+        let request = Request::get("/readyz");
+        let request = request.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        assert_eq!(shown(front.answers(request).await).await.0, status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn probes_and_scrapers_are_answered() {
     let cases = [
         ("/ping", "pong\n"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::{ALERT, Does, Falco, Got, Mind, Running, Sink, Tries, alert, serve_one, status};
 use sidekick_shim::{Answer, Ended};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -118,6 +119,62 @@ async fn a_sink_that_closes_without_an_answer_is_tried_again() {
     let (first, got) = first_then_good(Does::Close, &[]).await;
     assert!(matches!(first, Answer::Nothing { .. }), "{first}");
     assert_eq!(got.len(), 2);
+}
+
+/// It closes amid the request, and then amid its answer.
+#[tokio::test]
+async fn a_sink_that_closes_half_way_is_tried_again_with_the_same_event() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tries, mut seen) = Tries::new();
+    let shim = Running::start(&format!("http://{address}/"), &[], tries).await;
+    let answer = Falco::connect(shim.address).await.post(ALERT).await;
+    assert_eq!(status(&answer), "200");
+
+    let (mut half, _) = listener.accept().await.unwrap();
+    half.read_exact(&mut [0; 300]).await.unwrap();
+    drop(half);
+    let mut requests = Vec::new();
+    for part in ["", "HTTP/1.1 20", "HTTP/1.1 202 Accepted\r\ncontent-len"] {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = String::new();
+        while !request.ends_with(&format!("{ALERT}}}")) {
+            let mut some = [0; 4096];
+            let read = stream.read(&mut some).await.unwrap();
+            request.push_str(std::str::from_utf8(&some[..read]).unwrap());
+        }
+        stream.write_all(part.as_bytes()).await.unwrap();
+        requests.push(request);
+    }
+    let mut sink = Sink::on(listener, |_| Does::Answer(202));
+    let event = sink.next().await.body;
+    for request in requests {
+        assert!(request.as_bytes().ends_with(&event), "{request}");
+    }
+    assert_eq!(shim.drained().await, Ended::default());
+    for number in 1..=4 {
+        let (tried, answer) = seen.recv().await.unwrap();
+        assert!(
+            tried == number && matches!(answer, Answer::Nothing { .. }),
+            "{answer}"
+        );
+    }
+}
+
+/// Above 1 MiB libcurl asks first whether it may send the body.
+#[tokio::test]
+async fn falco_waits_with_a_large_alert_until_it_is_asked_for_it() {
+    let mut sink = Sink::start(|_| Does::Answer(202)).await;
+    let shim = Running::start(&sink.url(), &[("SHIM_EVENT_BYTES", "4194304")], ()).await;
+    let large = alert(&"r".repeat(1536 * 1024));
+    let mut falco = Falco::connect(shim.address).await;
+    falco.begin(&large).await;
+    falco.send_body(&large).await;
+    assert_eq!(status(&falco.answer().await), "200");
+    assert_eq!(status(&falco.post(ALERT).await), "200", "on the same connection");
+    let mut sizes = [sink.next().await.body.len(), sink.next().await.body.len()];
+    sizes.sort_unstable();
+    assert!(sizes[0] < 2048 && sizes[1] > large.len(), "{sizes:?}");
 }
 
 #[tokio::test]

@@ -64,19 +64,24 @@ fn number(got: &Got) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed() {
+async fn what_was_answered_200_reaches_each_sink_however_often_the_shim_is_killed() {
     let kills = std::env::var("SHIM_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().to_str().unwrap();
     // A third of the tries fail, so that something always waits.
     let mut sink = Sink::start(|before| Does::Answer(if before % 3 == 2 { 503 } else { 202 })).await;
+    let mut other = Sink::start(|_| Does::Answer(202)).await;
+    let file = folder.path().join("shim.yaml");
+    let sinks = format!("shim: {{sinks: [{{name: other, url: '{}'}}]}}", other.url());
+    std::fs::write(&file, sinks).unwrap();
+    let arguments = ["-c", file.to_str().unwrap()];
     let own = |durability| [("SHIM_DURABILITY", durability), ("SHIM_SPOOL", spool)];
     let next = Arc::new(AtomicU32::new(0));
     let mut random = fastrand::Rng::with_seed(kills.into());
     let mut accepted = BTreeSet::new();
     for kill in 0..kills {
         let durability = if kill % 2 == 0 { "crash" } else { "power-loss" };
-        let mut program = Program::start(&sink.url(), &own(durability)).await;
+        let mut program = Program::start_with(&sink.url(), &own(durability), &arguments).await;
         let (tell, mut told) = unbounded_channel();
         for _ in 0..SENDERS {
             tokio::spawn(load(program.address, Arc::clone(&next), tell.clone()));
@@ -93,9 +98,17 @@ async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed
     }
     assert!(!accepted.is_empty());
 
-    let last = Program::start(&sink.url(), &own("crash")).await;
-    let mut ids: BTreeMap<u32, String> = BTreeMap::new();
-    let mut missing = accepted;
+    let last = Program::start_with(&sink.url(), &own("crash"), &arguments).await;
+    let mut ids = BTreeMap::new();
+    for sink in [&mut sink, &mut other] {
+        let all = arrive(sink, accepted.clone(), next.load(Ordering::Relaxed), &mut ids);
+        all.await;
+    }
+    drop(last);
+}
+
+/// Waits until all of these are at a sink. Nothing else may come there, and each alert with one id.
+async fn arrive(sink: &mut Sink, mut missing: BTreeSet<u32>, sent: u32, ids: &mut BTreeMap<u32, String>) {
     let limit = tokio::time::sleep(Duration::from_secs(60));
     let mut limit = std::pin::pin!(limit);
     while !missing.is_empty() {
@@ -104,12 +117,11 @@ async fn what_was_answered_200_reaches_the_sink_however_often_the_shim_is_killed
             () = &mut limit => panic!("{} alerts did not arrive: {missing:?}", missing.len()),
         };
         let (number, id) = (number(&got), got.event()["id"].as_str().unwrap().to_owned());
-        assert!(number < next.load(Ordering::Relaxed), "{number} was never sent");
+        assert!(number < sent, "{number} was never sent");
         let before = ids.entry(number).or_insert_with(|| id.clone());
         assert_eq!(*before, id, "{number} has one id");
         missing.remove(&number);
     }
-    drop(last);
 }
 
 #[tokio::test]

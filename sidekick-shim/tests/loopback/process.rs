@@ -51,12 +51,17 @@ fn command(variables: &[(&str, &str)]) -> Command {
 impl Program {
     /// Starts the program and waits until it listens.
     pub(crate) async fn start(sink: &str, more: &[(&str, &str)]) -> Self {
+        Self::start_with(sink, more, &[]).await
+    }
+
+    pub(crate) async fn start_with(sink: &str, more: &[(&str, &str)], arguments: &[&str]) -> Self {
         let own = [
             ("K_SINK", sink),
             ("LISTENADDRESS", "127.0.0.1"),
             ("LISTENPORT", "0"),
         ];
-        Self::listening(command(&[&own, more].concat()).spawn().unwrap()).await
+        let mut command = command(&[&own, more].concat());
+        Self::listening(command.args(arguments).spawn().unwrap()).await
     }
 
     async fn listening(mut child: Child) -> Self {

@@ -27,8 +27,8 @@ fn with_file(
 }
 
 #[tokio::test]
-async fn each_event_is_signed_where_there_are_keys() {
-    let (_file, variables) = with_file("SHIM_SIGNING_KEYS", KEYS);
+async fn each_event_is_signed_with_the_first_key_as_its_file_is_then() {
+    let (file, variables) = with_file("SHIM_SIGNING_KEYS", KEYS);
     let mut sink = Sink::start(|_| Does::Answer(202)).await;
     let shim = Running::start(&sink.url(), variables, ()).await;
     Falco::connect(shim.address).await.post(ALERT).await;
@@ -38,6 +38,20 @@ async fn each_event_is_signed_where_there_are_keys() {
     assert_eq!(received.alert.as_bytes(), ALERT.as_bytes());
     let keys = Keys::parse(KEYS).unwrap();
     assert_eq!(keys.verify(&received.extensions, ALERT.as_bytes()), Ok(()));
+
+    let both = format!("next abcdef0123456789abcdef0123456789\n{KEYS}");
+    std::fs::write(file.path(), &both).unwrap();
+    let mut falco = Falco::connect(shim.address).await;
+    let signed = loop {
+        falco.post(ALERT).await;
+        let got = sink.next().await;
+        let received = receive(&got.headers, &got.body).unwrap();
+        if received.extensions[KEY_ID] == "next" {
+            break received;
+        }
+    };
+    let keys = Keys::parse(&both).unwrap();
+    assert_eq!(keys.verify(&signed.extensions, ALERT.as_bytes()), Ok(()));
 }
 
 #[tokio::test]
