@@ -14,7 +14,7 @@ use crate::condition::Truth;
 use crate::facts::{Facts, Known, Wants};
 use crate::guard::{Guard, Verdict, decisive};
 use crate::identity::Identity;
-use crate::moment::{Moment, SKEW, between};
+use crate::moment::{AHEAD, Moment, SKEW, between};
 use crate::plan::{Plan, Wanted};
 use crate::policy::{Mode, Policies, Policy, Protect, Step};
 
@@ -82,11 +82,18 @@ pub fn without_the_pod(plan: &Plan<'_>, policy: &Policy, moment: &Moment) -> Vec
 
 /// Whether the alert is neither old nor from the future.
 fn alert_age(policy: &Policy, moment: &Moment) -> Verdict {
-    if moment.ahead() > SKEW {
-        return Verdict::stop(
-            Guard::AlertAge,
-            format!("the alert's time {} is in the future", moment.alert),
+    let ahead = moment.ahead();
+    if ahead > SKEW {
+        let why = format!(
+            "the alert's time {} is {} s ahead of this clock",
+            moment.alert,
+            ahead.as_secs()
         );
+        return if ahead > AHEAD {
+            Verdict::stop(Guard::AlertAge, why)
+        } else {
+            Verdict::wait(Guard::AlertAge, why)
+        };
     }
     if moment.age() > policy.max_alert_age {
         let limit = policy.max_alert_age.as_secs();

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// How far two clocks of a cluster may be apart. The one constant for skew.
 pub const SKEW: Duration = Duration::from_secs(2);
 
+/// An alert that is further ahead than two clocks may be waits until it is not; one that is further ahead than this has a
+/// wrong time.
+pub const AHEAD: Duration = Duration::from_secs(60);
+
 /// `creationTimestamp` has whole seconds.
 pub const CREATION_RESOLUTION: Duration = Duration::from_secs(1);
 

@@ -231,9 +231,17 @@ fn a_policy_acts_in_the_namespaces_that_it_names() {
 }
 
 #[test]
-fn an_alert_has_an_age_and_two_seconds_into_the_future() {
-    let wrong = Some((Guard::AlertAge, STOPS));
-    for (millis, expected) in [(60_000, None), (60_001, wrong), (-2_000, None), (-2_001, wrong)] {
+fn an_alert_has_an_age_and_waits_a_minute_for_a_clock_that_is_behind() {
+    let (stops, waits) = (Some((Guard::AlertAge, STOPS)), Some((Guard::AlertAge, WAITS)));
+    let cases = [
+        (60_000, None),
+        (60_001, stops),
+        (-2_000, None),
+        (-2_001, waits),
+        (-60_000, waits),
+        (-60_001, stops),
+    ];
+    for (millis, expected) in cases {
         let result = judged("maxAlertAge: 60s", &alert(&[]), &Facts::of(pod()), millis);
         assert_eq!(result, expected, "{millis}");
     }
