@@ -15,8 +15,6 @@
 mod account;
 mod stage;
 
-use std::path::Path;
-
 use account::Account;
 use serde_json::json;
 use stage::Stage;
@@ -35,17 +33,31 @@ async fn an_api_server_takes_every_manifest() {
     .await;
 }
 
-/// With Knative's custom resource definitions: those of the cluster or, if it has none, those in the folder that
-/// `FALCO_DROP_TEST_CRDS` names, for the time of the test.
+/// With Knative's custom resource definitions: those of the cluster or, if it has none, those in the folder `knative` of
+/// the one that `FALCO_DROP_TEST_CRDS` names, for the time of the test.
 #[tokio::test]
 #[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
 async fn an_api_server_with_knative_takes_every_manifest() {
-    let definitions = std::env::var("FALCO_DROP_TEST_CRDS").unwrap_or_default();
     Stage::with(async |stage| {
-        stage.define(Path::new(&definitions)).await;
+        stage.define("knative", "brokers.eventing.knative.dev").await;
         for manifest in stage.manifests(&["base", "knative"]) {
             let kinds = ["Deployment", "Service", "Broker", "Trigger", "SinkBinding"];
             stage.apply(&manifest, &kinds).await;
+        }
+    })
+    .await;
+}
+
+/// The same for the Prometheus operator's, in the folder `prometheus`.
+#[tokio::test]
+#[ignore = "needs FALCO_DROP_TEST_KUBECONFIG"]
+async fn an_api_server_with_the_prometheus_operator_takes_every_manifest() {
+    Stage::with(async |stage| {
+        stage
+            .define("prometheus", "prometheusrules.monitoring.coreos.com")
+            .await;
+        for manifest in stage.manifests(&["monitoring"]) {
+            stage.apply(&manifest, &["PodMonitor", "PrometheusRule"]).await;
         }
     })
     .await;

@@ -148,24 +148,25 @@ impl Stage {
         self.apply(&pod, &["Pod"]).await;
     }
 
-    /// Knative's custom resource definitions, if the cluster has none.
-    pub(crate) async fn define(&self, folder: &Path) {
+    /// The custom resource definitions of a folder in that which `FALCO_DROP_TEST_CRDS` names, if the cluster does not have
+    /// this one of them.
+    pub(crate) async fn define(&self, folder: &str, one: &str) {
+        let folder = Path::new(&std::env::var("FALCO_DROP_TEST_CRDS").unwrap_or_default()).join(folder);
         let crds = ApiResource::from_gvk_with_plural(
             &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
             "customresourcedefinitions",
         );
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &crds);
-        if api
-            .get_opt("brokers.eventing.knative.dev")
-            .await
-            .unwrap()
-            .is_some()
-        {
+        if api.get_opt(one).await.unwrap().is_some() {
             return;
         }
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("the cluster has no Knative, and FALCO_DROP_TEST_CRDS names no folder of its definitions: {error}"))
-        {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| {
+            panic!(
+                "the cluster has no {one}, and {} has no definitions: {error}",
+                folder.display()
+            )
+        }) {
             let definition = std::fs::read_to_string(entry.unwrap().path()).unwrap();
             for definition in definition
                 .split("\n---\n")

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{files, read, root};
 
+const FOLDERS: [&str; 4] = ["base", "kubernetes", "knative", "monitoring"];
+
 /// Every object of a folder of `release/`.
 fn objects(folder: &str) -> Vec<Value> {
     let manifests = files(&root().join("release").join(folder), ".yaml");
@@ -27,10 +29,7 @@ fn objects(folder: &str) -> Vec<Value> {
 }
 
 fn everything() -> Vec<Value> {
-    ["base", "kubernetes", "knative"]
-        .into_iter()
-        .flat_map(objects)
-        .collect()
+    FOLDERS.into_iter().flat_map(objects).collect()
 }
 
 fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
@@ -91,7 +90,7 @@ fn the_files_to_apply_in_one_piece_are_current() {
 
 #[test]
 fn every_manifest_is_in_its_kustomization() {
-    for folder in ["base", "kubernetes", "knative"] {
+    for folder in FOLDERS {
         let listed: Value =
             serde_saphyr::from_str(&read(format!("release/{folder}/kustomization.yaml"))).unwrap();
         let mut listed: Vec<_> = listed["resources"]
@@ -405,5 +404,37 @@ fn every_object_is_in_one_namespace() {
             json!("falco-drop")
         };
         assert_eq!(object["metadata"]["namespace"], expected, "{object}");
+    }
+}
+
+/// Its metrics are in the book's page, which a test of its own holds to the programs.
+#[test]
+fn what_prometheus_watches_exists() {
+    let objects = objects("monitoring");
+    let page = read("docs/src/http.md");
+    let rules = &named(&objects, "PrometheusRule", "falco-drop")["spec"]["groups"];
+    let rules = rules
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap());
+    let text = read("docs/src/operate.md");
+    for rule in rules {
+        let (name, expression) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
+        let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let is_metric = |word: &&str| word.starts_with("falco_drop_") || word.starts_with("sidekick_shim_");
+        let metrics: Vec<_> = words.filter(is_metric).collect();
+        assert!(!metrics.is_empty(), "{name}");
+        for metric in metrics {
+            assert!(page.contains(&format!("`{metric}`")), "{name}: {metric}");
+        }
+        assert!(text.contains(&format!("`{name}`")), "{name} is not in the book");
+    }
+    let everything = everything();
+    for (pod, spec) in pod_specs(&everything)
+        .into_iter()
+        .filter(|(name, _)| *name != "drop-server")
+    {
+        assert_eq!(spec["containers"][0]["ports"][0]["name"], "http", "{pod}");
     }
 }
