@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::RECORDED_TIME;
 use super::attributes::{CORE, bad_name, is_allowed};
 use crate::excerpt::excerpt;
 
@@ -78,9 +79,9 @@ pub fn parse_overrides(json: &str) -> Result<Overrides, OverridesError> {
 }
 
 fn check(name: &str, value: &str) -> Result<(), OverridesError> {
-    let core = CORE
-        .contains(&name)
-        .then_some("an attribute that the sender sets: expected an extension");
+    // Who receives an event decides by when it was recorded.
+    let core = (CORE.contains(&name) || name == RECORDED_TIME)
+        .then_some("an attribute that the sender sets: expected another name");
     if let Some(why) = bad_name(name).or(core) {
         return Err(OverridesError::Name {
             name: excerpt(name),

@@ -104,9 +104,7 @@ impl Sender {
         for (name, value) in extensions(alert).filter(|(name, _)| !self.overrides.has(name)) {
             event.member(name, &value);
         }
-        if !self.overrides.has(RECORDED_TIME) {
-            event.time(RECORDED_TIME, received, &DIGITS);
-        }
+        event.time(RECORDED_TIME, received, &DIGITS);
         let is_last = |name: &str| last.iter().any(|(other, _)| *other == name);
         for (name, value) in self.overrides.iter().filter(|(name, _)| !is_last(name)) {
             event.member(name, value);
