@@ -32,6 +32,7 @@ mod syntax_error;
 mod traits;
 mod transform;
 pub mod tree;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fmt;

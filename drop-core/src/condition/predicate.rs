@@ -96,7 +96,7 @@ fn by_value(
     clippy::cast_precision_loss,
     reason = "only for a value that is a double itself"
 )]
-fn to_double(number: i128) -> f64 {
+pub(crate) fn to_double(number: i128) -> f64 {
     number as f64
 }
 

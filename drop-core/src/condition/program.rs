@@ -2,8 +2,12 @@
 
 use super::predicate::{Predicate, compare_data};
 use super::reader::{Reader, worst};
-use super::source::{Context, Presence, Source};
+use super::source::{Context, Datum, Presence, Source};
 use super::tree::{Modifier, Op};
+use super::values::Values;
+
+/// So many right values are held against each left one as they are read.
+const FEW: usize = 8;
 
 /// What a condition came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,13 +120,7 @@ impl Test {
     }
 
     fn holds(&self, cx: Context<'_>, predicate: &Predicate) -> (Truth, Presence) {
-        let (mut any, mut all) = (false, true);
-        let presence = self.left.each(cx, &mut |datum| {
-            let holds = predicate.holds(&datum);
-            any |= holds;
-            all &= holds;
-        });
-        truth(presence, if self.all { all } else { any })
+        self.over(cx, Presence::Present, |left| predicate.holds(left))
     }
 
     fn count(&self, cx: Context<'_>, modifier: Modifier, predicates: &[Predicate]) -> (Truth, Presence) {
@@ -139,12 +137,36 @@ impl Test {
         truth(presence, enough)
     }
 
-    fn compare(&self, cx: Context<'_>, op: Op, right: &Reader) -> (Truth, Presence) {
-        let (mut any, mut all) = (false, true);
-        let other = right.each(cx, &mut |_| {});
-        let presence = self.left.each(cx, &mut |left| {
+    fn compare<'a>(&'a self, cx: Context<'a>, op: Op, right: &'a Reader) -> (Truth, Presence) {
+        let (mut lefts, mut rights) = (0_usize, 0_usize);
+        let other = right.each(cx, &mut |_| rights += 1);
+        if rights > FEW {
+            let mut all = Vec::with_capacity(rights);
+            right.each(cx, &mut |value| all.push(value));
+            let values = Values::new(op, all);
+            let presence = self.left.each(cx, &mut |_| lefts += 1);
+            if values.too_many(lefts) {
+                return truth(worst(worst(presence, other), Presence::Unknown), false);
+            }
+            return self.over(cx, other, |left| values.any(left));
+        }
+        self.over(cx, other, |left| {
             let mut holds = false;
-            right.each(cx, &mut |right| holds |= compare_data(op, &left, &right));
+            right.each(cx, &mut |right| holds |= compare_data(op, left, &right));
+            holds
+        })
+    }
+
+    /// Asks of each left value whether it holds.
+    fn over(
+        &self,
+        cx: Context<'_>,
+        other: Presence,
+        holds: impl Fn(&Datum<'_>) -> bool,
+    ) -> (Truth, Presence) {
+        let (mut any, mut all) = (false, true);
+        let presence = self.left.each(cx, &mut |left| {
+            let holds = holds(&left);
             any |= holds;
             all &= holds;
         });
