@@ -5,7 +5,7 @@ mod protection;
 
 use std::time::Duration;
 
-use falco_event::Namespace;
+use falco_event::{Namespace, Offender};
 use serde::{Deserialize, Serialize};
 
 use self::budget::budget;
@@ -16,7 +16,7 @@ use crate::guard::{Guard, Verdict, decisive};
 use crate::identity::Identity;
 use crate::moment::{AHEAD, Moment, SKEW, between};
 use crate::plan::{Plan, Wanted};
-use crate::policy::{Mode, Policies, Policy, Protect, Step};
+use crate::policy::{Mode, Policies, Policy, Protect, Step, soonest};
 
 /// Every planned response, judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,34 +72,39 @@ pub fn decide(plan: &Plan<'_>, facts: &Facts, moment: &Moment) -> Decision {
 /// would contradict it.
 #[must_use]
 pub fn without_the_pod(plan: &Plan<'_>, policy: &Policy, moment: &Moment) -> Vec<Verdict> {
-    let mut verdicts = vec![alert_age(policy, moment)];
-    if let Some(namespace) = &plan.alert.offender().namespace {
+    let offender = plan.alert.offender();
+    let mut verdicts = vec![alert_age(offender, policy, moment)];
+    if let Some(namespace) = &offender.namespace {
         verdicts.push(bounds(policy, namespace));
         verdicts.push(protected_namespace(plan.policies.protect(), namespace));
     }
     verdicts
 }
 
-/// Whether the alert is neither old nor from the future.
-fn alert_age(policy: &Policy, moment: &Moment) -> Verdict {
-    let ahead = moment.ahead();
+/// Whether the alert is neither old nor ahead of the clock.
+fn alert_age(offender: &Offender, policy: &Policy, moment: &Moment) -> Verdict {
+    let (age, ahead) = (moment.age(), moment.ahead());
     if ahead > SKEW {
         let why = format!(
             "the alert's time {} is {} s ahead of this clock",
             moment.alert,
             ahead.as_secs()
         );
-        return if ahead > AHEAD {
-            Verdict::stop(Guard::AlertAge, why)
-        } else {
+        // By then its name may be another pod's, unless it says more of the pod or it is known when it came.
+        let is_pinned = offender.container.is_some() || offender.pod_uid.is_some();
+        let is_sure = is_pinned || between(moment.now, moment.happened) <= SKEW;
+        let in_time = age.saturating_add(ahead.saturating_sub(SKEW)) <= policy.max_alert_age;
+        return if is_sure && in_time && ahead <= AHEAD {
             Verdict::wait(Guard::AlertAge, why)
+        } else {
+            Verdict::stop(Guard::AlertAge, why)
         };
     }
-    if moment.age() > policy.max_alert_age {
+    if age > policy.max_alert_age {
         let limit = policy.max_alert_age.as_secs();
         return Verdict::stop(
             Guard::AlertAge,
-            format!("{} s old, and the policy says {limit} s", moment.age().as_secs()),
+            format!("{} s old, and the policy says {limit} s", age.as_secs()),
         );
     }
     Verdict::pass(Guard::AlertAge)
@@ -121,7 +126,7 @@ fn judge(
     }
     let mut verdicts = vec![
         readable(condition, plan.policies, wanted, facts),
-        alert_age(wanted.policy, moment),
+        alert_age(plan.alert.offender(), wanted.policy, moment),
     ];
     verdicts.extend_from_slice(shared);
     verdicts.push(bounds(wanted.policy, &facts.pod.namespace));
@@ -207,14 +212,9 @@ fn finished(facts: &Facts) -> Verdict {
     Verdict::pass(Guard::Finished)
 }
 
-/// The grace of the action that ends the pod.
-fn ends(actions: &[Step]) -> Option<u32> {
-    actions.iter().find_map(|step| step.action.grace_period_seconds())
-}
-
 /// A pod that ends by itself at least as soon as we would end it is left to itself.
 fn terminating(actions: &[Step], facts: &Facts, moment: &Moment) -> Verdict {
-    match (&facts.pod.deletion, ends(actions)) {
+    match (&facts.pod.deletion, soonest(actions)) {
         (Some(deletion), Some(grace))
             if between(moment.now, deletion.at) <= Duration::from_secs(grace.into()) =>
         {

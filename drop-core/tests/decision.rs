@@ -231,18 +231,20 @@ fn a_policy_acts_in_the_namespaces_that_it_names() {
 }
 
 #[test]
-fn an_alert_has_an_age_and_waits_a_minute_for_a_clock_that_is_behind() {
+fn an_alert_has_an_age_and_waits_for_a_clock_that_is_a_minute_behind_at_most() {
     let (stops, waits) = (Some((Guard::AlertAge, STOPS)), Some((Guard::AlertAge, WAITS)));
-    let cases = [
-        (60_000, None),
-        (60_001, stops),
-        (-2_000, None),
-        (-2_001, waits),
-        (-60_000, waits),
-        (-60_001, stops),
-    ];
-    for (millis, expected) in cases {
-        let result = judged("maxAlertAge: 60s", &alert(&[]), &Facts::of(pod()), millis);
+    let named = alert(&[]);
+    let pinned = alert(&[("container.id", SHORT)]);
+    for (alert, millis, expected) in [
+        (&named, 60_000, None),
+        (&named, 60_001, stops),
+        (&named, -2_000, None),
+        (&named, -2_001, stops),
+        (&pinned, -2_001, waits),
+        (&pinned, -60_000, waits),
+        (&pinned, -60_001, stops),
+    ] {
+        let result = judged("maxAlertAge: 60s", alert, &Facts::of(pod()), millis);
         assert_eq!(result, expected, "{millis}");
     }
 }

@@ -1,10 +1,9 @@
 //! What disruption budgets mean to a response.
 
-use super::ends;
 use crate::facts::{Facts, Known};
 use crate::guard::{Guard, Verdict};
 use crate::pod::Phase;
-use crate::policy::Response;
+use crate::policy::{Response, soonest};
 
 /// A disruption budget stops an eviction, as the API server would. Of a deletion it is only noted, or an attacker could
 /// hide behind it. What could not be read stops neither: the API server heeds it all the same.
@@ -15,7 +14,7 @@ pub(super) fn budget(response: &Response, facts: &Facts) -> Verdict {
             format!("the disruption budgets could not be read: {why}"),
         ),
         (_, Some(why)) if response.heeds_budgets() => Verdict::stop(Guard::Budget, why),
-        (_, Some(why)) if ends(&response.actions).is_some() => {
+        (_, Some(why)) if soonest(&response.actions).is_some() => {
             Verdict::note(Guard::Budget, format!("{why}, which a deletion does not heed"))
         }
         (_, _) => Verdict::pass(Guard::Budget),

@@ -8,7 +8,7 @@ use crate::moment::SKEW;
 use crate::outcome::Outcome;
 use crate::past::{ActId, Claim, Opened, Opening, Settled, Settlement};
 use crate::plan::Wanted;
-use crate::policy::{Action, Mode, Policies, Step};
+use crate::policy::{Action, Mode, Policies, Step, soonest};
 use crate::ports::{ApiError, ApplyError, Change, Mono, Presence, Target};
 use crate::record::{Answered, Tried};
 
@@ -22,6 +22,8 @@ struct Tries {
     /// The worst that is known of any change, and of the one that ends the pod.
     changed: Settled,
     ended: Settled,
+    /// The grace of the action that ended the pod, or that may have.
+    grace: Option<u32>,
 }
 
 impl Engine {
@@ -99,7 +101,7 @@ impl Engine {
         judgement: Judgement,
         until: Mono,
     ) -> Answered {
-        let (result, how, tried) = match (judgement.mode, delivery.record.target.clone()) {
+        let (result, how, grace, tried) = match (judgement.mode, delivery.record.target.clone()) {
             (Mode::Enforce, Some(target)) => {
                 delivery.record.times.acting = Some(self.elapsed(delivery.started));
                 let tries = self.make(&target, &judgement.actions, until).await;
@@ -109,14 +111,18 @@ impl Engine {
                     // Later than the look that showed it alive: an earlier try may have come in between.
                     delivery.seen = Some(None);
                 }
-                (tries.result(gone), tries.settlement(), tries.tried)
+                (tries.result(gone), tries.settlement(), tries.grace, tries.tried)
             }
             (Mode::Observe, _) | (Mode::Enforce, None) => {
-                (Outcome::Observed, would_be(&judgement.actions), Vec::new())
+                (Outcome::Observed, would_be(&judgement.actions), None, Vec::new())
             }
         };
         // A memory that does not answer leaves the act open: it counts as unknown, and `confirm` looks after it.
-        let kept = self.step(|past, now| past.settle(act, how, now)).await;
+        let kept = self.step(|past, now| {
+            past.ended_by(act, grace);
+            past.settle(act, how, now);
+        });
+        let kept = kept.await;
         let result = match (kept, result) {
             (Err(lost), Outcome::Failed { .. } | Outcome::Skipped { .. }) => failed(lost.to_string(), true),
             (_, result) => result,
@@ -137,6 +143,7 @@ impl Engine {
             passed: None,
             changed: Settled::DidNot,
             ended: Settled::DidNot,
+            grace: None,
         };
         for step in steps {
             let Some(change) = change(&step.action) else {
@@ -186,8 +193,13 @@ impl Tries {
             Err(_) => Settled::DidNot,
         };
         self.changed = more(self.changed, how);
-        if action.is_terminal() {
+        if let Some(grace) = action.grace_period_seconds() {
             self.ended = more(self.ended, how);
+            self.grace = match how {
+                Settled::Happened => Some(grace),
+                Settled::Unknown => Some(self.grace.map_or(grace, |before| before.min(grace))),
+                Settled::DidNot => self.grace,
+            };
         }
         self.tried.push(Tried::new(action, answer));
     }
@@ -195,7 +207,7 @@ impl Tries {
     /// To go on from a failure is not to succeed: a pod that was to end and did not, or a response of which nothing
     /// was done, has failed.
     fn judged(mut self, steps: &[Step]) -> Self {
-        let main = if ends(steps).is_some() {
+        let main = if soonest(steps).is_some() {
             self.ended
         } else {
             self.changed
@@ -215,13 +227,15 @@ impl Tries {
                 Outcome::Acted { certain: true }
             };
         };
-        match (gone, maybe_happened) {
+        // Of an action that the response went on from nobody may know how it ended.
+        let maybe = *maybe_happened || [self.changed, self.ended].contains(&Settled::Unknown);
+        match (gone, maybe) {
             (true, true) => Outcome::Acted { certain: false },
             (true, false) => skipped(&Verdict::stop(
                 Guard::Target,
                 "the pod went before it was acted on",
             )),
-            (false, maybe) => failed(why.to_string(), *maybe || why.is_retryable()),
+            (false, maybe) => failed(why.to_string(), maybe || why.is_retryable()),
         }
     }
 
@@ -251,7 +265,7 @@ fn done(mode: Mode) -> Outcome {
 }
 
 fn would_be(steps: &[Step]) -> Settlement {
-    let ended = if ends(steps).is_some() {
+    let ended = if soonest(steps).is_some() {
         Settled::Happened
     } else {
         Settled::DidNot
@@ -261,11 +275,6 @@ fn would_be(steps: &[Step]) -> Settlement {
         ended,
         complete: true,
     }
-}
-
-/// The grace of the action that ends the pod.
-fn ends(steps: &[Step]) -> Option<u32> {
-    steps.iter().find_map(|step| step.action.grace_period_seconds())
 }
 
 fn edits(step: &Step) -> bool {
@@ -304,7 +313,7 @@ fn opening<'a>(
         target,
         owner,
         mode: judgement.mode,
-        ends: ends(&judgement.actions),
+        ends: soonest(&judgement.actions),
         edits: judgement.actions.iter().any(edits),
         limits: limits.copied().collect(),
         available: wanted.response.min_available.zip(siblings),

@@ -26,9 +26,9 @@ use crate::past::{Act, Claim, Claimed, Past, ScopeKey, Settled, Settlement};
 use crate::plan::{Plan, plan};
 use crate::pod::Pod;
 use crate::policy::{Mode, Policies};
-use crate::ports::{Clock, Journal, Lost, Memory, Mono, PodApi, Target};
+use crate::ports::{By, Clock, Journal, Lost, Memory, Mono, PodApi, Presence, Target};
 use crate::record::{Decided, Record, nanos};
-use crate::target::{Sought, seek};
+use crate::target::{Sought, mark, seek};
 
 /// How long one act's changes may take together. Longer than an API server under load needs, and short enough that
 /// the sender, who waits 30 s and more, still gets an answer.
@@ -180,12 +180,17 @@ impl Engine {
         let decision = decide(&delivery.plan, &facts, &delivery.moment);
         delivery.record.times.decided = Some(self.elapsed(delivery.started));
         delivery.record.identity = Some(decision.identity);
-        let mut outcome = Outcome::Ignored;
+        let (mut outcome, mut on_trial) = (Outcome::Ignored, Outcome::Ignored);
         for judgement in decision.responses {
             let ends = judgement.actions.iter().any(|step| step.action.is_terminal());
             let answered = self.answer(delivery, claim, &facts, judgement).await;
-            let result = answered.result.clone();
+            let (mode, result) = (answered.judgement.mode, answered.result.clone());
             delivery.record.responses.push(answered);
+            // What is on trial holds up nothing.
+            if mode == Mode::Observe {
+                on_trial = on_trial.fold(result);
+                continue;
+            }
             let last = result.is_retryable() || (ends && matches!(result, Outcome::Acted { .. }));
             outcome = outcome.fold(result);
             if last {
@@ -193,7 +198,11 @@ impl Engine {
             }
         }
         delivery.record.facts = Some(facts);
-        outcome
+        if matches!(outcome, Outcome::Acted { .. }) {
+            outcome
+        } else {
+            outcome.fold(on_trial)
+        }
     }
 
     /// Finds the pod that the alert is about, or says what comes of the alert without one.
@@ -209,12 +218,33 @@ impl Engine {
                 Ok(*pod)
             }
             Sought::Gone(verdict) => {
-                delivery.seen = Some(None);
+                delivery.seen = self.sees_gone(delivery.plan.alert).await.then_some(None);
                 Err(skipped(&verdict))
             }
             Sought::Unclear(verdict) => Err(skipped(&verdict)),
             Sought::Failed(error) => Err(failed(format!("the pod could not be read: {error}"), true)),
         }
+    }
+
+    /// Whether no pod with the alert's mark means that the pods of its acts are gone. A container may be gone from a pod that
+    /// runs on, with another in its place.
+    async fn sees_gone(&self, alert: &Alert) -> bool {
+        if !matches!(mark(alert.offender()), Some(By::Container { .. })) {
+            return true;
+        }
+        let targets = |past: &mut Past, _| -> Vec<Target> {
+            let acts = past.acts_for(alert.id()).filter(|act| act.mode == Mode::Enforce);
+            acts.map(|act| act.target.clone()).collect()
+        };
+        for target in self.step(targets).await.unwrap_or_default() {
+            if !matches!(
+                self.api.presence(&target).await,
+                Ok(Presence::Gone | Presence::Terminating)
+            ) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Forms the alert's outcome over all its tries, in the step that marks it handled.
@@ -270,13 +300,16 @@ fn done_by(act: &Act, how: Settlement) -> Outcome {
 
 /// No response matches, or each is stopped by what the alert itself says: no question to the cluster is worth it.
 fn hopeless(plan: &Plan<'_>, moment: &Moment) -> Option<Outcome> {
-    let mut first = None;
+    let mut against = Vec::new();
     for wanted in &plan.wanted {
         let verdicts = without_the_pod(plan, wanted.policy, moment);
-        let stopped = verdicts.into_iter().find(|verdict| !verdict.passes())?;
-        first.get_or_insert(stopped);
+        against.push(decisive(&verdicts)?.clone());
     }
-    Some(first.map_or(Outcome::Ignored, |verdict| skipped(&verdict)))
+    // One that waits may act later.
+    let waits = against
+        .iter()
+        .find(|verdict| matches!(verdict.says, Says::Wait(_)));
+    Some(waits.or(against.first()).map_or(Outcome::Ignored, skipped))
 }
 
 fn skipped(verdict: &Verdict) -> Outcome {

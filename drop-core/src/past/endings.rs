@@ -22,6 +22,16 @@ impl Past {
         }
     }
 
+    /// Notes, before its end, the grace of the action that ended the pod or may have: of several that an act has, one that
+    /// came later may be another's.
+    pub fn ended_by(&mut self, id: ActId, grace: Option<u32>) {
+        if let Some(act) = self.acts.get_mut(&id)
+            && (act.settled.is_none() || act.assumed)
+        {
+            act.ends = grace.or(act.ends);
+        }
+    }
+
     /// The engine of an act has died or is late: anything may have happened. If it lives, it is believed later.
     pub fn give_up(&mut self, id: ActId, now: Mono) {
         if let Some(act) = self.act(id).filter(|act| act.settled.is_none()) {

@@ -164,12 +164,15 @@ impl Past {
                 .acts_at(uid)
                 .filter(|act| act.mode == mode && act.ends.is_some())
                 .collect();
-            left += u64::from(ending.iter().all(|act| act.ended(now) == Some(Settled::DidNot)));
-            certain += u64::from(
-                ending
-                    .iter()
-                    .all(|act| matches!(act.ended(now), None | Some(Settled::DidNot))),
-            );
+            // What the pod was seen to outlive may still come for a while, and not after that.
+            let stays = |act: &&Act| match act.ended(now) {
+                Some(Settled::DidNot) => true,
+                Some(Settled::Unknown) => act.refuted && act.closed,
+                Some(Settled::Happened) | None => false,
+            };
+            let may_stay = |act: &&Act| stays(act) || act.refuted || act.ended(now).is_none();
+            left += u64::from(ending.iter().all(stays));
+            certain += u64::from(ending.iter().all(may_stay));
         }
         let why = format!("{left} would stay ready, and {needed} must");
         match () {

@@ -27,6 +27,7 @@ pub use actions::DEFAULT_GRACE_PERIOD_SECONDS;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use document::{API_VERSION, DEFAULT_LIMITS, DEFAULT_MAX_ALERT_AGE, KIND};
 pub use explain::{AlertExplained, Explanation, Would};
+pub(crate) use model::soonest;
 pub use model::{
     Action, LabelSelector, Limit, MinAvailable, Mode, OnBreach, Policy, Protect, Response, Scope, Step,
     Workload,

@@ -155,6 +155,14 @@ impl Action {
     }
 }
 
+/// The shortest grace of the actions that end the pod; none where no action does.
+pub(crate) fn soonest(steps: &[Step]) -> Option<u32> {
+    steps
+        .iter()
+        .filter_map(|step| step.action.grace_period_seconds())
+        .min()
+}
+
 /// How many pods of the owner must be ready after the act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

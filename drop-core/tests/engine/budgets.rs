@@ -6,6 +6,7 @@ use drop_core::Outcome;
 use drop_core::facts::{Budget, Known};
 use drop_core::guard::{Guard, Says};
 use drop_core::memory::{self, Call, Fault, Workload};
+use drop_core::outcome::Ending;
 use drop_core::ports::ApiError;
 use drop_core::record::Decided;
 
@@ -175,4 +176,53 @@ fn what_an_eviction_may_not_do_the_deletion_after_it_does() {
     assert_eq!(decided.outcome, Outcome::Acted { certain: true });
     assert_eq!(decided.facts.unwrap().budgets, Known::NotAsked);
     assert_eq!(decided.responses[0].tried.len(), 2);
+}
+
+/// Its eviction is refused, and what the response goes on to is what ended the pod.
+#[test]
+fn the_grace_of_an_act_is_that_of_the_action_that_was_taken() {
+    let forced =
+        "[evict: { gracePeriodSeconds: 30, continueOnError: true }, delete: { gracePeriodSeconds: 0 }]";
+    let first = world(2);
+    handle(&first, &SHELL.replace("[delete: {}]", forced));
+    assert_eq!(first.confirm_after(Duration::from_secs(1)), 0);
+    let endings: Vec<_> = first
+        .records
+        .closed()
+        .into_iter()
+        .map(|closed| closed.ending)
+        .collect();
+    assert!(matches!(endings[..], [Ending::Unconfirmed { .. }]), "{endings:?}");
+
+    let slow = "[evict: { continueOnError: true }, delete: { gracePeriodSeconds: 600 }]";
+    let world = World::of(2);
+    let lone = Workload::pod(namespace("default"), name("lone"))
+        .label("app", "db")
+        .ignores_sigterm();
+    world.cluster.add_workload(lone);
+    world.cluster.advance(Duration::from_secs(60));
+    world.cluster.add_budget(budget("db", 3));
+    let lone = world.cluster.pod(&namespace("default"), &name("lone")).unwrap();
+    world.handle(
+        &policies(&SHELL.replace("[delete: {}]", slow)),
+        &world.alert(&lone),
+    );
+    world.cluster.advance(Duration::from_secs(5));
+    assert_eq!(world.confirm_after(Duration::from_secs(150)), 1, "it has 600 s");
+    let sooner = SHELL.replace("delete: {}", "delete: { gracePeriodSeconds: 10 }");
+    let decided = world.handle(&policies(&sooner), &world.alert(&lone));
+    assert_eq!(decided.outcome, Outcome::Acted { certain: true }, "{decided:?}");
+}
+
+#[test]
+fn an_eviction_of_which_nobody_knows_is_in_the_result() {
+    let world = World::of(2);
+    world.cluster.fail_next(Call::Evict, Fault::AnswerLost);
+    let spec = "[evict: { gracePeriodSeconds: 0, continueOnError: true }, delete: {}]";
+    let decided = handle(&world, &SHELL.replace("[delete: {}]", spec));
+    assert_eq!(
+        decided.responses[0].result,
+        Outcome::Acted { certain: false },
+        "{decided:?}"
+    );
 }

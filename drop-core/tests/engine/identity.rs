@@ -261,3 +261,28 @@ fn a_pod_that_no_node_has_taken_contradicts_no_host() {
     let decided = world.handle(&policies(SHELL), &world.alert_with(|f| *f = fields));
     assert_eq!(decided.identity.unwrap().fit(Clue::Node), Some(Fit::CannotTell));
 }
+
+/// By name alone, and nobody says when the alert came: by the time that it names, the name is another pod's.
+#[test]
+fn an_alert_that_is_ahead_does_not_wait_for_the_pod_that_comes_after() {
+    for says_when in [false, true] {
+        let world = World::new();
+        let set = Workload::stateful_set(namespace("default"), name("st"));
+        world.cluster.add_workload(set);
+        world.cluster.advance(Duration::from_secs(60));
+        let (now, policies) = (world.cluster.now(), policies(SHELL));
+        let alert = world.alert_at(now + Duration::from_secs(40), |fields| {
+            fields["k8s.ns.name"] = json!("default");
+            fields["k8s.pod.name"] = json!("st-0");
+        });
+        let received = says_when.then_some(now);
+        let first = block_on(world.engine.handle(&policies, &alert, received)).outcome;
+        assert_eq!(first.is_retryable(), says_when, "{first:?}");
+        let (at, of) = (namespace("default"), name("st-0"));
+        world.cluster.delete(&at, &of, None, Some(1)).unwrap();
+        world.cluster.advance(Duration::from_secs(39));
+        let second = block_on(world.engine.handle(&policies, &alert, received)).outcome;
+        assert!(["skipped", "duplicate"].contains(&second.label()), "{second:?}");
+        assert_eq!(world.touched(), 0);
+    }
+}

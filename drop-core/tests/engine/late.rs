@@ -63,6 +63,30 @@ fn a_delete_that_comes_between_a_look_and_a_change_may_have_been_ours() {
     assert_eq!(endings(&stalled.world), [Ending::Confirmed { ours: false }]);
 }
 
+/// Its container was started anew meanwhile, so no pod has it: that says nothing of the pod.
+#[test]
+fn a_container_that_is_gone_does_not_make_its_pod_gone() {
+    let world = World::new();
+    let (policies, pod) = (policies(SHELL), world.pod());
+    let short = pod.containers[0].id.to_string();
+    let alert = world.alert_with(|fields| fields["container.id"] = short.get(..12).into());
+    world.cluster.fail_next(Call::Delete, Fault::RequestLost);
+    assert!(world.handle(&policies, &alert).outcome.is_retryable());
+    assert_eq!(
+        world.confirm_after(Duration::from_secs(1)),
+        1,
+        "it was seen alive"
+    );
+    for _ in 0..2 {
+        let restarted = world.cluster.restart_container(&pod.uid, &pod.containers[0].name);
+        restarted.unwrap();
+        world.cluster.advance(Duration::from_secs(10));
+    }
+    assert_eq!(world.handle(&policies, &alert).outcome.label(), "skipped");
+    assert_eq!(world.confirm_after(Duration::from_secs(150)), 0);
+    assert_eq!(endings(&world), []);
+}
+
 /// Its age alone would stop every response, and asks the cluster nothing; what was done for it before does.
 #[test]
 fn an_alert_that_is_too_old_to_act_on_still_says_what_came_late() {

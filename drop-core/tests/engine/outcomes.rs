@@ -7,8 +7,9 @@ use drop_core::facts::{Facts, Known, Wants};
 use drop_core::guard::{Guard, Verdict};
 use drop_core::memory::{Call, Fault};
 use drop_core::outcome::Ending;
+use drop_core::past::Bounds;
 use drop_core::pod::{Owner, Pod};
-use drop_core::policy::Mode;
+use drop_core::policy::{Mode, Policies, Source};
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 use drop_core::record::Decided;
 use falco_event::Timestamp;
@@ -194,13 +195,6 @@ fn every_response_that_matches_runs_until_one_ends_the_pod() {
 
 #[test]
 fn old_and_future_alerts_are_skipped_without_a_look_up() {
-    let world = World::new();
-    let (policies, pod, now) = (policies(SHELL), world.pod(), world.cluster.now());
-    let name = |fields: &mut serde_json::Value| {
-        fields["k8s.ns.name"] = "default".into();
-        fields["k8s.pod.name"] = pod.name.as_str().into();
-    };
-    let at = |offset: i64| Timestamp::from_second(now.as_second() + offset).unwrap();
     let cases = [
         (-301, Some(false)),
         (-300, None),
@@ -209,7 +203,13 @@ fn old_and_future_alerts_are_skipped_without_a_look_up() {
         (61, Some(false)),
     ];
     for (offset, expected) in cases {
-        let decided = world.handle(&policies, &world.alert_at(at(offset), name));
+        let world = World::new();
+        let (pod, now) = (world.pod(), world.cluster.now());
+        let at = Timestamp::from_second(now.as_second() + offset).unwrap();
+        let alert = world.alert_at(at, |fields| {
+            fields["container.id"] = pod.containers[0].id.to_string().into();
+        });
+        let decided = world.handle(&policies(SHELL), &alert);
         let waits = |retry: bool| matches!(decided.outcome, Outcome::Skipped { guard: Guard::AlertAge, retryable, .. } if retryable == retry);
         let age = [false, true].into_iter().find(|retry| waits(*retry));
         assert_eq!(age, expected, "{offset}: {:?}", decided.outcome);
@@ -370,5 +370,84 @@ impl PodApi for Claims {
     }
     async fn presence(&self, target: &Target) -> Result<Presence, ApiError> {
         self.0.presence(target).await
+    }
+}
+
+#[test]
+fn what_stops_an_alert_for_good_comes_before_its_clock() {
+    let world = World::new();
+    let alert = world.alert_at(world.cluster.now() + Duration::from_secs(30), |fields| {
+        fields["k8s.ns.name"] = "kube-system".into();
+        fields["k8s.pod.name"] = "x".into();
+        fields["container.id"] = "0123456789ab".into();
+    });
+    let outcome = world.handle(&policies(SHELL), &alert).outcome;
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Skipped {
+                guard: Guard::Protected,
+                retryable: false,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}
+
+/// A wait that ends when the alert is too old is none.
+#[test]
+fn an_alert_waits_for_a_clock_only_as_long_as_it_may_be_old() {
+    for (age, waits) in [("27s", false), ("28s", true)] {
+        let world = World::new();
+        let (now, pod) = (world.cluster.now(), world.pod());
+        let alert = world.alert_at(now + Duration::from_secs(30), |fields| {
+            fields["container.id"] = pod.containers[0].id.to_string().into();
+        });
+        let spec = SHELL.replace("mode: enforce", &format!("mode: enforce\n  maxAlertAge: {age}"));
+        let handle = || block_on(world.engine.handle(&policies(&spec), &alert, Some(now))).outcome;
+        assert_eq!(handle().is_retryable(), waits, "{age}");
+        world.cluster.advance(Duration::from_secs(28));
+        assert_eq!(handle().label(), if waits { "acted" } else { "duplicate" });
+    }
+}
+
+/// The first has no room for its would-be act, or no right to what its condition asks; the second acts.
+#[test]
+fn a_policy_on_trial_holds_up_no_other() {
+    let document = |name: &str, mode: &str, when: &str| {
+        format!(
+            "apiVersion: falco-drop.dev/v1alpha1\nkind: DropPolicy\nmetadata: {{ name: {name} }}\nspec: {{ mode: {mode}, limits: [], responses: [{{ name: r, when: '{when}', do: [{{ delete: {{}} }}] }}] }}\n"
+        )
+    };
+    let parse = |texts: &[String]| {
+        let text = texts.join("---\n");
+        Policies::parse(&[Source {
+            name: "p.yaml",
+            text: &text,
+        }])
+        .unwrap_or_else(|wrong| panic!("{wrong}"))
+    };
+    let when = "alert.rule = \"Terminal shell in container\"";
+    let (trial, real) = (
+        document("trial", "observe", when),
+        document("real", "enforce", when),
+    );
+
+    let mut bounds = Bounds::default();
+    bounds.acts = 4;
+    let full = World::bounded(6, bounds);
+    let alone = parse(std::slice::from_ref(&trial));
+    for pod in &full.pods()[..2] {
+        full.handle(&alone, &full.alert(pod));
+    }
+    let asks = document("trial", "observe", &format!("{when} and ns.label[team] = a"));
+    let forbidden = World::of(6);
+    let fault = Fault::Answer(ApiError::Forbidden("no right".to_owned()));
+    forbidden.cluster.fail(Call::Namespace, fault);
+    for (world, trial) in [(full, trial), (forbidden, asks)] {
+        let decided = world.handle(&parse(&[trial, real.clone()]), &world.alert(&world.pods()[3]));
+        assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+        assert!(decided.responses[0].result.is_retryable(), "{decided:?}");
     }
 }

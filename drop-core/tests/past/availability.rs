@@ -96,3 +96,16 @@ fn a_response_that_ends_nothing_needs_nobody_to_stay() {
     };
     assert_eq!(stopped(&label.open(&mut Past::default(), at(0))), None);
 }
+
+/// Its request may come for a while, and not after that.
+#[test]
+fn a_pod_that_outlived_an_act_stays_once_nobody_looks_any_more() {
+    let mut past = Past::default();
+    let id = delete(2).settled(&mut past, Settlement::lost(true), at(0));
+    past.seen_alive(&uid(2), past.present(at(1)), at(1));
+    let keeping = || keeping(MinAvailable::Pods(2), 3);
+    let waits = keeping().open(&mut past, at(2));
+    assert_eq!(stopped(&waits), Some((Guard::Availability, true)));
+    past.close(id, at(3));
+    assert_eq!(stopped(&keeping().open(&mut past, at(4))), None);
+}
