@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, File, Mistakes};
-use crate::serve::{Ended, mistakes_of_files};
+use crate::serve::{Ended, mistake_of_spool, mistakes_of_files};
 use dead_letters::Action;
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration cannot be used.
@@ -93,7 +93,11 @@ pub fn told() -> Result<Told, ExitCode> {
     mistakes.extend(Config::slips(names));
     // Where there are none so far they are found when the files are read to be used.
     if !mistakes.is_empty() {
+        let is_known = !mistakes
+            .iter()
+            .any(|mistake| mistake.may_mean(&["spool", "durability"]));
         mistakes.extend(mistakes_of_files(&config));
+        mistakes.extend(mistake_of_spool(&config).filter(|_| is_known));
     }
     let config = Mistakes::or(mistakes, config).map_err(|mistakes| refuse(&mistakes))?;
     Ok(Told {

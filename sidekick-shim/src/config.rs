@@ -141,8 +141,7 @@ impl Config {
     pub(crate) fn slips(variables: impl Iterator<Item = String>) -> impl Iterator<Item = Mistake> {
         variables.filter_map(|name| {
             let meant = keys::meant(&name)?;
-            let what = format!("is no variable, did you mean `{meant}`?");
-            Some(Mistake::new(&Name::variable(&name), what))
+            Some(Mistake::slip(&Name::variable(&name), "variable", &meant))
         })
     }
 

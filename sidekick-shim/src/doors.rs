@@ -170,6 +170,7 @@ mod tests {
             spool: fixture::spool(&config, &metrics, ()),
             metrics,
             bodies: Arc::new(tokio::sync::Semaphore::new(crate::front::BODIES_BYTES)),
+            texts: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -14,8 +14,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 /// How many values of a label are kept; further ones are counted together.
 const VALUES: usize = 200;
 
-/// How many series there are at most: about 2 MiB, and as much in a scrape.
-const SERIES: usize = 5_000;
+/// How many values all series have together at most: 5,000 series of falcosidekick's own labels, some 3 MiB in a scrape.
+const SERIES_VALUES: usize = 35_000;
+
+/// How many labels there may be beside falcosidekick's own.
+pub(crate) const MORE_LABELS: usize = 16;
 
 /// The longest value in bytes; the longest name of a rule of Falco's has about 100.
 const LONGEST: usize = 128;
@@ -180,6 +183,11 @@ impl Events {
         }
     }
 
+    /// How many series there may be.
+    fn most(&self) -> usize {
+        SERIES_VALUES / (LABELS.len() + self.labels.len())
+    }
+
     pub(crate) fn count(&self, alert: &Alert) {
         let said = Said::by(alert, &self.labels);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +210,7 @@ impl Events {
                 .collect(),
         };
         // Those of `other` alone, one a priority, come on top.
-        if counts.series.len() >= SERIES && !counts.series.contains_key(&series) {
+        if counts.series.len() >= self.most() && !counts.series.contains_key(&series) {
             let other: Arc<str> = OTHER.into();
             series = Series {
                 hostname: Arc::clone(&other),
@@ -344,7 +352,7 @@ mod tests {
 
         let mut counts = events.counts.lock().unwrap();
         let any = counts.series.keys().next().unwrap().clone();
-        for number in 0..SERIES {
+        for number in 0..events.most() {
             let series = Series {
                 hostname: number.to_string().into(),
                 ..any.clone()

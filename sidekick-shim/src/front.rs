@@ -1,6 +1,7 @@
 //! The front: what Falco, probes and scrapers get for an answer.
 
 use std::fmt::Write;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::config::{PLAIN_PATHS, Sink};
 use crate::edits::Edits;
-use crate::metrics::{Lost, METRICS_TYPE, Metrics};
+use crate::metrics::{Lost, METRICS_TYPE, Metrics, Texts};
 use crate::printable::Printable;
 use crate::spool::{Patience, Short, Spool};
 
@@ -30,6 +31,9 @@ pub(crate) const BODIES_BYTES: usize = 32 * 1024 * 1024;
 /// What a body has without asking for room, in bytes: as much as its connection reads ahead. Falco's has to wait for no
 /// large one of another.
 const SMALL_BYTES: usize = 64 * 1024;
+
+/// How long a large body waits for room: those before it have their own deadlines.
+const ROOM_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a body may take to arrive, from the end of the header. Falco sends it in one piece from inside the cluster.
 pub(crate) const BODY_DEADLINE: Duration = Duration::from_secs(5);
@@ -60,6 +64,7 @@ pub(crate) struct Front {
     pub(crate) spool: Spool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) bodies: Arc<Semaphore>,
+    pub(crate) texts: Arc<Texts>,
 }
 
 pub(crate) type Answer = Response<http_body_util::Full<Bytes>>;
@@ -84,7 +89,8 @@ impl Front {
             (Method::GET | Method::HEAD, "/healthz") => healthy(),
             (Method::GET | Method::HEAD, "/readyz") => self.ready(),
             (Method::GET | Method::HEAD, "/metrics") => {
-                typed(METRICS_TYPE, self.metrics.text(self.spool.spooled().await))
+                let text = self.texts.text(&self.metrics, self.spool.spooled());
+                typed(METRICS_TYPE, text.await)
             }
             (method, path) => self.not_allowed(&method, path),
         })
@@ -294,6 +300,7 @@ impl Taken {
 enum Unread {
     TooLarge,
     TooSlow,
+    NoRoom,
     BrokeOff,
 }
 
@@ -302,6 +309,7 @@ impl Unread {
         match self {
             Self::TooLarge => "the body is larger than 4 MiB",
             Self::TooSlow => "the body did not arrive within 5 s",
+            Self::NoRoom => "for 30 s there was no room for a large body",
             Self::BrokeOff => "the body broke off",
         }
     }
@@ -311,6 +319,7 @@ impl Unread {
         let status = match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::BrokeOff => StatusCode::BAD_REQUEST,
         };
         let mut answer = text(status, format!("{}\n", self.text()));
@@ -324,53 +333,59 @@ impl Unread {
 /// A large body's place among those that are on their way.
 type Place = Option<OwnedSemaphorePermit>;
 
-/// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all.
+/// Reads a body that is not too large and not too slow. One that announces that it is too large is not read at all. That a
+/// large one waits for room is not its sender's time.
 async fn read<B>(room: &Arc<Semaphore>, body: B) -> Result<(Bytes, Place), Unread>
 where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    if body.size_hint().lower() > BODY_BYTES as u64 {
+    let most = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if most > BODY_BYTES {
         return Err(Unread::TooLarge);
     }
-    let read = timeout(BODY_DEADLINE, collect(room, body)).await;
-    read.unwrap_or(Err(Unread::TooSlow))
+    let all = body.size_hint().exact().map_or(BODY_BYTES, |_| most);
+    let (mut body, mut bytes) = (std::pin::pin!(body), BytesMut::new());
+    if let Some(small) = in_time(collect(body.as_mut(), &mut bytes, SMALL_BYTES)).await? {
+        return Ok((small, None));
+    }
+    // All of it at once: of several that each had a part, none would get the rest.
+    let place = room_for(room, all.saturating_sub(SMALL_BYTES)).await?;
+    let large = in_time(collect(body, &mut bytes, BODY_BYTES)).await?;
+    Ok((large.unwrap_or_default(), Some(place)))
 }
 
-async fn collect<B>(room: &Arc<Semaphore>, body: B) -> Result<(Bytes, Place), Unread>
+async fn in_time<T>(read: impl Future<Output = Result<T, Unread>>) -> Result<T, Unread> {
+    timeout(BODY_DEADLINE, read).await.unwrap_or(Err(Unread::TooSlow))
+}
+
+/// Reads on, to the end or until there are more bytes than so many; the whole body, if this is the end.
+async fn collect<B>(mut body: Pin<&mut B>, bytes: &mut BytesMut, most: usize) -> Result<Option<Bytes>, Unread>
 where
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
-    let mut body = std::pin::pin!(body);
-    let (mut bytes, mut place) = (BytesMut::new(), Place::None);
     while let Some(frame) = body.frame().await {
         let Ok(mut data) = frame.map_err(|_| Unread::BrokeOff)?.into_data() else {
             continue;
         };
         if bytes.is_empty() && data.remaining() <= SMALL_BYTES && body.is_end_stream() {
             // Falco's comes in one piece, which need not be copied.
-            return Ok((data.copy_to_bytes(data.remaining()), place));
+            return Ok(Some(data.copy_to_bytes(data.remaining())));
         }
         if bytes.len() + data.remaining() > BODY_BYTES {
             return Err(Unread::TooLarge);
         }
-        let had = bytes.len().max(SMALL_BYTES);
-        let beyond = (bytes.len() + data.remaining()).saturating_sub(had);
-        if beyond > 0 {
-            let more = room_for(room, beyond).await?;
-            match &mut place {
-                Some(place) => place.merge(more),
-                None => place = Some(more),
-            }
-        }
         bytes.put(&mut data);
+        if bytes.len() > most {
+            return Ok(None);
+        }
     }
-    Ok((bytes.freeze(), place))
+    Ok(Some(bytes.split().freeze()))
 }
 
 async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Unread> {
     let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLarge)?;
-    let place = Arc::clone(room).acquire_many_owned(bytes).await;
-    place.map_err(|_| Unread::BrokeOff)
+    let place = timeout(ROOM_DEADLINE, Arc::clone(room).acquire_many_owned(bytes)).await;
+    place.map_err(|_| Unread::NoRoom)?.map_err(|_| Unread::BrokeOff)
 }
 
 fn healthy() -> Answer {

@@ -201,6 +201,7 @@ mod tests {
             spool: crate::fixture::spool(&crate::fixture::config(BODY_BYTES), &metrics, ()),
             metrics,
             bodies: Arc::new(tokio::sync::Semaphore::new(BODY_BYTES)),
+            texts: Arc::default(),
         }
     }
 

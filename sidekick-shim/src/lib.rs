@@ -16,10 +16,11 @@
 //! | 405 | another method; `GET` works on `/ping`, `/healthz`, `/readyz` and `/metrics` |
 //! | 408 | the body did not arrive within 5 s |
 //! | 413 | the body is larger than 4 MiB |
+//! | 431, or 400 | what is no HTTP, or has a header of over 16 KiB or 100 lines; it is not counted |
 //! | 503 with `Retry-After: 1` | the spool is full of alerts that are more urgent, and `SHIM_FULL` is `drop-oldest` |
 //! | none, and the connection is closed | the spool cannot be written, or is full and `SHIM_FULL` is `reject`: over a kept connection Falco sends the alert once more |
 //!
-//! Whatever is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
+//! Whatever else is refused is logged and counted too, since Falco does not look at the answer. The time that an answer waits
 //! for room in the spool is what slows Falco down: at most 1 s in any 10 s for each address that alerts come from. Then
 //! the oldest of the least urgent alerts make room, and are counted. While alerts come quicker than a sink takes them, an
 //! answer also lets the requests to the sink go first, for some milliseconds at most.

@@ -1,8 +1,9 @@
 //! The counters: falcosidekick's that concern this way, under its names, and what it lacks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use falco_event::Alert;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::events::{Events, Label};
 
@@ -317,6 +320,85 @@ impl Metrics {
     }
 }
 
+/// How many texts of all series may be alive: a client that does not read its own keeps it for a minute.
+const TEXTS: usize = 8;
+
+/// The texts that scrapers are sent.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    alive: Arc<Semaphore>,
+    last: Mutex<Bytes>,
+}
+
+/// One of them, counted as long as somebody has it.
+struct Text {
+    text: String,
+    _alive: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            alive: Arc::new(Semaphore::new(TEXTS)),
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl Texts {
+    /// A new one; the last one where too many are alive. It is written by another thread, and holds up no alert.
+    pub(crate) async fn text(&self, metrics: &Arc<Metrics>, spooled: impl Future<Output = Spooled>) -> Bytes {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(alive) = Arc::clone(&self.alive).try_acquire_owned() else {
+            return last().clone();
+        };
+        let (metrics, spooled) = (Arc::clone(metrics), spooled.await);
+        let written = tokio::task::spawn_blocking(move || metrics.text(spooled)).await;
+        let text = Bytes::from_owner(Text {
+            text: written.unwrap_or_default(),
+            _alive: alive,
+        });
+        *last() = text.clone();
+        text
+    }
+}
+
 fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn texts_that_nobody_reads_are_no_more_than_a_few() {
+        let (texts, metrics) = (Texts::default(), Arc::new(Metrics::new(&[])));
+        let spooled = || async {
+            Spooled {
+                alerts: 0,
+                bytes: 0,
+                oldest: Duration::ZERO,
+                writable: true,
+            }
+        };
+        let mut unread = Vec::new();
+        for _ in 0..3 * TEXTS {
+            metrics.accepted(1);
+            unread.push(texts.text(&metrics, spooled()).await);
+        }
+        let places: std::collections::HashSet<_> = unread.iter().map(|text| text.as_ptr()).collect();
+        assert_eq!(places.len(), TEXTS);
+        unread.clear();
+        metrics.accepted(1);
+        let text = texts.text(&metrics, spooled()).await;
+        let expected = format!("status=\"accepted\"}} {}\n", 3 * TEXTS + 1);
+        assert!(String::from_utf8_lossy(&text).contains(&expected));
+    }
 }

@@ -40,15 +40,15 @@ impl Files {
     }
 }
 
-/// What is wrong with the files that a configuration names, and with the folder of its spool.
+/// What is wrong with the files that a configuration names.
 pub(crate) fn mistakes_of_files(config: &Config) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     drop(Files::read(config, &mut mistakes));
-    mistakes.extend(mistake_of_spool(config));
     mistakes
 }
 
-fn mistake_of_spool(config: &Config) -> Option<Mistake> {
+/// What is wrong with the folder of its spool.
+pub(crate) fn mistake_of_spool(config: &Config) -> Option<Mistake> {
     spool::probe(&config.spool).err().map(|why| spool_mistake(&why))
 }
 
@@ -252,6 +252,7 @@ fn front(config: &Config, spool: &Spool, metrics: &Arc<Metrics>) -> Front {
         spool: spool.clone(),
         metrics: Arc::clone(metrics),
         bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+        texts: Arc::default(),
     }
 }
 

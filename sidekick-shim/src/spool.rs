@@ -81,12 +81,17 @@ pub(crate) fn open(spool: &config::Spool) -> Result<Opened, String> {
     Files::open(spool).map_err(|why| at(spool, why))
 }
 
-/// Whether the folder of a spool could be held.
+/// Whether the folder of a spool could be held, as far as can be said without making anything.
 ///
 /// # Errors
 /// Why not.
 pub(crate) fn probe(spool: &config::Spool) -> Result<(), String> {
-    Files::hold(spool).map(drop).map_err(|why| at(spool, why))
+    match spool.durability {
+        config::Durability::Memory => Ok(()),
+        config::Durability::Crash | config::Durability::PowerLoss => {
+            folder::probe(&spool.folder).map_err(|why| at(spool, why))
+        }
+    }
 }
 
 fn at(spool: &config::Spool, why: String) -> String {

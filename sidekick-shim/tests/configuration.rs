@@ -359,13 +359,31 @@ shim:
 }
 
 #[test]
-fn what_makes_no_label_is_a_mistake() {
+fn what_makes_no_label_is_a_mistake_and_one_too_many_is_said() {
+    let many: Vec<_> = (0..17).map(|number| format!("f{number}")).collect();
+    let config = read(&[SINK, ("PROMETHEUS_EXTRALABELS", &many.join(","))]).unwrap();
+    let note = "the field `f16` is no label of the metrics: there are 16 already";
+    assert_eq!(config.notes, [note]);
     for name in ["b-c", "2b", "__b", "proc.aname[2]"] {
         let mistakes = read(&[SINK, ("PROMETHEUS_EXTRALABELS", &format!("a.b, {name}"))]).unwrap_err();
         let expected = format!(
             "`PROMETHEUS_EXTRALABELS` is `{name}`, expected a name of letters, digits, `_` and `.` that begins with no digit and no `__`"
         );
         assert_eq!(lines(&mistakes), expected);
+    }
+}
+
+#[test]
+fn of_a_file_that_cannot_be_read_nothing_is_missing() {
+    for (text, mistake) in [
+        ("a: [", "f.yaml:1:4: not YAML: unclosed bracket '['"),
+        ("- a", "f.yaml:1:1: expected keys and values"),
+    ] {
+        assert_eq!(
+            lines(&file(text).unwrap_err()),
+            mistake,
+            "what is missing may be in it"
+        );
     }
 }
 
@@ -421,14 +439,6 @@ K_SINK: http://a
     f.yaml:18:16: `customfields.a` is `%UNSET`, expected the name of a variable that is set, after the `%`
     f.yaml:19:19: `templatedfields.a` is `{{ printf }}`, expected text and actions such as {{ index . "k8s.ns.name" }}, {{ or (index . "a.b") .name "text" }}; no other function of Go's templates is read
     f.yaml:20:13: `customtags` is a list or a section, expected text
-    "#);
-    insta::assert_snapshot!(lines(&file("a: [").unwrap_err()), @r#"
-    f.yaml:1:4: not YAML: unclosed bracket '['
-    `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
-    "#);
-    insta::assert_snapshot!(lines(&file("- a").unwrap_err()), @r#"
-    f.yaml:1:1: expected keys and values
-    `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
     "#);
 }
 

@@ -131,10 +131,9 @@ impl Contents {
         let outputs = keys::outputs().map(|(output, _)| output);
         let known = KNOWN.iter().copied().chain(sections).chain(outputs);
         match keys::nearest(full, known) {
-            Some(near) => {
-                let what = format!("is no key, did you mean `{near}`?");
-                self.mistake(full, place, what);
-            }
+            Some(near) => self
+                .mistakes
+                .push(Mistake::slip(&self.name(full, place), "key", near)),
             None if !full.contains('.') && matches!(node.value, Value::Map(_)) => self.notes.push(format!(
                 "`{}` is taken for an output of falcosidekick that is not here",
                 Printable(full)

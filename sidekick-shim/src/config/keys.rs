@@ -76,7 +76,13 @@ pub(super) fn variable(key: &str) -> String {
 /// The variable that was meant by one that is none, if that is certain enough: a letter in six differs and two at most, or
 /// none but underscores. Kubernetes sets variables of its own for a Service that is named `shim`.
 pub(super) fn meant(name: &str) -> Option<String> {
-    let variables = || KNOWN.iter().map(|key| variable(key));
+    let in_files_alone = |key: &&&str| WITHOUT_EFFECT.iter().any(|(other, _)| *other == variable(key));
+    let variables = || {
+        KNOWN
+            .iter()
+            .filter(move |key| !in_files_alone(key))
+            .map(|key| variable(key))
+    };
     let section = name.split('_').next().unwrap_or_default();
     let is_ours = KNOWN.iter().any(|key| {
         key.split_once('.')
@@ -133,7 +139,6 @@ mod tests {
             ("shim_retry_for", "SHIM_RETRY_FOR"),
             ("TLSSERVER_DEPLOYED", "TLSSERVER_DEPLOY"),
             ("CLOUDEVENTS_ADRESS", "CLOUDEVENTS_ADDRESS"),
-            ("SHIM_SINK", "SHIM_SINKS"),
         ] {
             assert_eq!(meant(slip).as_deref(), Some(variable));
         }

@@ -3,7 +3,7 @@
 
 use super::settings::{Settings, parsed};
 use crate::edits::Edits;
-use crate::events::{LABELS, Label};
+use crate::events::{LABELS, Label, MORE_LABELS};
 
 pub(super) fn labels(settings: &mut Settings<'_>, edits: &Edits) -> Vec<Label> {
     let mut labels = Vec::new();
@@ -31,6 +31,11 @@ fn add(settings: &mut Settings<'_>, labels: &mut Vec<Label>, label: Label) {
         settings.notes.push(format!(
             "the field `{}` is no label of the metrics: there is a `{}` already",
             label.field, label.name
+        ));
+    } else if labels.len() == MORE_LABELS {
+        settings.notes.push(format!(
+            "the field `{}` is no label of the metrics: there are {MORE_LABELS} already",
+            label.field
         ));
     } else {
         labels.push(label);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::keys;
 use crate::printable::Printable;
 
 /// One setting that cannot be used.
@@ -11,6 +12,9 @@ pub struct Mistake {
     /// File, line and column, where it is not a variable.
     place: Option<String>,
     what: String,
+    /// It is nearly the name of this key, as far as letters go.
+    meant: Option<String>,
+    is_missing: bool,
 }
 
 impl Mistake {
@@ -21,7 +25,19 @@ impl Mistake {
 
     pub(crate) fn missing(name: &str, expected: &str) -> Self {
         let what = format!("is not set, expected {expected}");
-        Self::new(&Name::variable(name), what)
+        Self {
+            is_missing: true,
+            ..Self::new(&Name::variable(name), what)
+        }
+    }
+
+    /// A name that is none, `kind` of what, and nearly this one.
+    pub(crate) fn slip(name: &Name, kind: &str, meant: &str) -> Self {
+        let what = format!("is no {kind}, did you mean `{meant}`?");
+        Self {
+            meant: Some(keys::normal(meant)),
+            ..Self::new(name, what)
+        }
     }
 
     pub(crate) fn new(name: &Name, what: impl Into<String>) -> Self {
@@ -29,7 +45,15 @@ impl Mistake {
             name: name.name.clone(),
             place: name.place.clone(),
             what: what.into(),
+            meant: None,
+            is_missing: false,
         }
+    }
+
+    /// Whether a setting with one of these words in its key may have been meant: by a slip, or in a file that is none.
+    pub(crate) fn may_mean(&self, words: &[&str]) -> bool {
+        let meant = |meant: &String| words.iter().any(|word| meant.contains(word));
+        self.name.is_empty() || self.meant.as_ref().is_some_and(meant)
     }
 
     /// The name of the variable, or the key of the file.
@@ -72,8 +96,14 @@ impl Name {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// `whole`, unless there are mistakes.
-    pub(crate) fn or<T>(mistakes: Vec<Mistake>, whole: T) -> Result<T, Self> {
+    /// `whole`, unless there are mistakes. What may be there under a name that is a slip is not missing.
+    pub(crate) fn or<T>(mut mistakes: Vec<Mistake>, whole: T) -> Result<T, Self> {
+        if mistakes
+            .iter()
+            .any(|mistake| mistake.may_mean(&["cloudevents", "ksink", "shim.sinks"]))
+        {
+            mistakes.retain(|mistake| !mistake.is_missing);
+        }
         if mistakes.is_empty() {
             Ok(whole)
         } else {

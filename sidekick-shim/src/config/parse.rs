@@ -114,10 +114,28 @@ pub(crate) fn url(text: &str) -> Parsed<Uri> {
     {
         return Err("a URL without credentials: they are not sent".to_owned());
     }
+    let behind_host = |uri: &Uri| -> Option<String> {
+        let (authority, host) = (uri.authority()?, uri.host()?);
+        authority.as_str().strip_prefix(host).map(str::to_owned)
+    };
+    // `http` takes what is no port for none.
+    if behind_host(&url).is_none_or(|port| !port.is_empty() && !is_port(&port)) {
+        return Err("a URL whose port is a number from 1 to 65535".to_owned());
+    }
     if text.contains('#') {
         return Err("a URL without a fragment".to_owned());
     }
     Ok(url)
+}
+
+/// With its colon.
+fn is_port(text: &str) -> bool {
+    let digits = text
+        .strip_prefix(':')
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse::<u16>().ok())
+        .is_some_and(|port| port > 0)
 }
 
 /// At least one certificate as PEM text, each of which can be trusted.
@@ -205,6 +223,12 @@ mod tests {
             "http://u:p@a/",
             "http://a b",
             "http://a/#b",
+            "http://a:99999/",
+            "http://a:80x/",
+            "http://a:/",
+            "http://a:0/",
+            "http://[::1]x:9/",
+            "http://[::1]:70000/",
         ] {
             assert!(url(text).is_err(), "{text}");
         }

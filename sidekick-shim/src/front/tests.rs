@@ -24,6 +24,7 @@ fn front_of(config: &crate::Config, observer: impl Observer) -> Front {
         spool: fixture::spool(config, &metrics, observer),
         metrics,
         bodies: Arc::new(Semaphore::new(BODIES_BYTES)),
+        texts: Arc::default(),
     }
 }
 
@@ -394,11 +395,52 @@ async fn large_bodies_on_their_way_have_a_bound_together() {
     let start = Instant::now();
     assert_eq!(front.answers(post(padded(SMALL_BYTES))).await.status(), 200);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(front.answers(post(padded(SMALL_BYTES + 1))).await.status(), 408);
-    assert_eq!(start.elapsed(), BODY_DEADLINE);
+    assert_eq!(front.answers(post(padded(SMALL_BYTES + 1))).await.status(), 503);
+    assert_eq!(start.elapsed(), ROOM_DEADLINE);
     drop(others);
     assert_eq!(front.answers(post(padded(BODY_BYTES))).await.status(), 200);
     assert_eq!(front.bodies.available_permits(), BODIES_BYTES);
+}
+
+/// A body of this size that comes in pieces, with others in between.
+struct Slowly(usize);
+
+impl Body for Slowly {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        const PIECE: usize = 128 * 1024;
+        if self.0 == 0 {
+            return Poll::Ready(None);
+        }
+        // Every other time it is not here yet.
+        if !self.0.is_multiple_of(2) {
+            self.0 -= 1;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.0 = (self.0 - PIECE.min(self.0)) | 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; PIECE])))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_bodies_that_come_at_once_do_not_hold_up_one_another() {
+    let front = front(ROOMY, ());
+    let start = Instant::now();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let front = front.clone();
+        let request = Request::post("/").body(Slowly(BODY_BYTES - 1024 * 1024)).unwrap();
+        all.spawn(async move { front.answers(request).await.status().as_u16() });
+    }
+    // Blanks alone are no alert.
+    assert_eq!(all.join_all().await, [400; 20]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

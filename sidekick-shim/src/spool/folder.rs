@@ -6,6 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use falco_event::Timestamp;
+use rustix::fs::Access;
+
+/// Held as long as the folder is.
+const LOCK: &str = "lock";
 
 /// What journals of SQLite are called, after the name of their file.
 const JOURNALS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -26,15 +30,12 @@ impl Folder {
         // Alerts tell what goes on in a cluster: they are nobody else's business.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| format!("cannot make it: {error}"))?;
-        let lock = File::create(path.join("lock")).map_err(|error| format!("cannot write in it: {error}"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err("another sidekick-shim holds it".to_owned()),
-            Err(TryLockError::Error(error)) => Err(format!("cannot hold it: {error}")),
-        }
+        let lock = File::create(path.join(LOCK)).map_err(|error| format!("cannot write in it: {error}"))?;
+        lock_it(&lock)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -44,6 +45,31 @@ impl Folder {
     /// Where the dead letters are.
     pub(crate) fn dead(&self) -> PathBuf {
         dead(&self.path)
+    }
+}
+
+fn lock_it(lock: &File) -> Result<(), String> {
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => "another sidekick-shim holds it".to_owned(),
+        TryLockError::Error(error) => format!("cannot hold it: {error}"),
+    })
+}
+
+/// Whether a folder could be held. Nothing is made: where it is not there, what it would be made in says.
+pub(crate) fn probe(path: &Path) -> Result<(), String> {
+    if let Ok(lock) = File::open(path.join(LOCK)) {
+        lock_it(&lock)?;
+    }
+    let (there, is_folder) = path
+        .ancestors()
+        .find_map(|path| Some((path, fs::metadata(path).ok()?.is_dir())))
+        .unwrap_or((Path::new("."), true));
+    let can_access = || rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK);
+    match (is_folder, there == path) {
+        (false, true) => Err("it is no folder".to_owned()),
+        (false, false) => Err(format!("cannot make it: `{}` is no folder", there.display())),
+        (true, true) => can_access().map_err(|error| format!("cannot write in it: {error}")),
+        (true, false) => can_access().map_err(|error| format!("cannot make it: {error}")),
     }
 }
 

@@ -332,7 +332,7 @@ async fn a_shim_whose_files_are_wrong_does_not_start_and_says_all() {
         .unwrap_err()
         .to_string();
     let folder = files.folder.path().to_str().unwrap();
-    insta::assert_snapshot!(mistakes.replace(folder, "FOLDER"), @r#"`TLSSERVER_DEPLOY` cannot be done: `FOLDER/cert` has no certificates in PEM; `SHIM_BASIC_FILE` cannot be used: line 1 is no credential, expected `user:password` or `user:{SHA256}` with 64 hex digits; `SHIM_SPOOL` cannot be used: `FOLDER/basic`: cannot make it: File exists (os error 17)"#);
+    insta::assert_snapshot!(mistakes.replace(folder, "FOLDER"), @r#"`TLSSERVER_DEPLOY` cannot be done: `FOLDER/cert` has no certificates in PEM; `SHIM_BASIC_FILE` cannot be used: line 1 is no credential, expected `user:password` or `user:{SHA256}` with 64 hex digits; `SHIM_SPOOL` cannot be used: `FOLDER/basic`: it is no folder"#);
 }
 
 #[tokio::test]

@@ -312,7 +312,6 @@ async fn a_file_is_read_and_what_it_names_too() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     sidekick-shim: FILE:1:15: `cloudevents.adress` is no key, did you mean `cloudevents.address`?
     sidekick-shim: FILE:2:13: `listenport` is `x`, expected a port: a number from 0 to 65535
-    sidekick-shim: `K_SINK` is not set, expected the URL of the sink, in it or in `CLOUDEVENTS_ADDRESS`
     "#);
 
     let text = "listenport: x\nshim: {spool: /dev/null/spool, signingKeys: /no/keys}";
@@ -329,8 +328,24 @@ async fn a_file_is_read_and_what_it_names_too() {
     sidekick-shim: FILE:1:13: `listenport` is `x`, expected a port: a number from 0 to 65535
     sidekick-shim: `SHIM_BASICFILE` is no variable, did you mean `SHIM_BASIC_FILE`?
     sidekick-shim: `SHIM_SIGNING_KEYS` cannot be used: `/no/keys` cannot be read: No such file or directory (os error 2)
-    sidekick-shim: `SHIM_SPOOL` cannot be used: `/dev/null/spool`: cannot make it: Not a directory (os error 20)
+    sidekick-shim: `SHIM_SPOOL` cannot be used: `/dev/null/spool`: cannot make it: `/dev/null` is no folder
     "#);
+
+    // Naming a mistake makes nothing, and says nothing of a setting that a slip may have meant.
+    let spool = folder.path().join("spool");
+    let usable = [
+        ("K_SINK", "http://a"),
+        ("SHIM_DURABILITY", "crash"),
+        ("SHIM_SPOOL", spool.to_str().unwrap()),
+    ];
+    let (_, _, err) = output(&[&usable[..], &[("LISTENPORT", "x")]].concat(), &[]).await;
+    assert!(err.lines().count() == 1 && !spool.exists(), "{err}");
+    let slip = [("SHIM_SPOOL", "/dev/null/spool"), ("SHIM_SPOL", "/tmp")];
+    let (_, _, err) = output(&[&usable[..], &slip].concat(), &[]).await;
+    assert_eq!(
+        err,
+        "sidekick-shim: `SHIM_SPOL` is no variable, did you mean `SHIM_SPOOL`?\n"
+    );
 
     let text = "shim:\n  sinks:\n  - {name: a, url: https://a, caCertFile: /no/ca}\n  - {name: b, url: https://b, certFile: /no/cert, keyFile: /no/key}";
     std::fs::write(file, text).unwrap();
