@@ -34,7 +34,8 @@ pub enum Guard {
     Availability,
     /// No more pods than a person allowed.
     Limit,
-    /// A breached limit switches its scope to observe: it stops the act that would breach it, and is a note ever after.
+    /// A limit that disarms was reached: the act that would exceed it is stopped, and its scope only observes from then on,
+    /// which later verdicts note.
     Disarmed,
     /// One act at a pod is enough.
     ActInFlight,

@@ -27,11 +27,10 @@ pub trait PodApi: Send + Sync {
     /// What kept the cluster from saying. [`ApiError::NotFound`] is never returned.
     async fn find(&self, by: &By) -> Result<Found, ApiError>;
 
-    /// As [`find`](Self::find), where who asks has these marks of the pod too: one that bears one of them is the pod that
-    /// is looked for, so what is kept at hand needs no second look, however old it is. Marks that no pod found bears
-    /// take nothing away.
+    /// As [`find`](Self::find), for a caller that knows other marks of the pod too. A pod that is kept at hand and bears one
+    /// of them is returned without a second look. Marks that no pod bears are ignored.
     ///
-    /// Unless it is implemented they change nothing.
+    /// Unless it is implemented `others` change nothing.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -237,7 +236,7 @@ pub struct ApplyError {
 #[async_trait]
 pub trait Memory: Send + Sync {
     /// Runs `f` on the past, and keeps what it made of it, all or nothing. `f` may run again on a newer past
-    /// (compare and swap), so it sets what it returns by its captures anew on each run. The time is the memory's own.
+    /// (compare and swap): each run overwrites what it captures, and adds nothing to it. The time is the memory's own.
     ///
     /// # Errors
     /// [`Lost`] where the memory does not answer; the step may then have been kept all the same.
@@ -264,7 +263,7 @@ pub struct Lost(pub String);
 /// Where records go.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Hands over a record. It may come more than once: who reads keys by its id and end.
+    /// Hands over a record. The same second record may come twice: readers drop what has the same id, act and kind.
     async fn write(&self, record: &Record);
 }
 

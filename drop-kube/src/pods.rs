@@ -34,12 +34,12 @@ pub struct Settings {
     /// How long a watch may be silent before its connection is taken for dead; the API server says something at least
     /// each minute: 90 s.
     pub silent: Duration,
-    /// How long after a watch said something what it does not show is taken for absent; after that absence is asked
-    /// for. Shorter than the engine waits for a container's status, so that a connection that died before it is found
-    /// out: 10 s.
+    /// For how long after its last message a watch is believed that a pod which it does not show is absent; after that the
+    /// API server is asked. Shorter than the engine waits for a container's status, so that a connection that died
+    /// before it is found out: 10 s.
     pub believed: Duration,
-    /// How long a watch is read after it began, and then to the end of what has come, before the index says what is
-    /// absent: what was missed comes first: 250 ms.
+    /// How long a new watch is read before the index says that a pod is absent, since what was missed meanwhile comes first:
+    /// 250 ms.
     pub settle: Duration,
     /// Pods in one page of a list: 500.
     pub page: u32,

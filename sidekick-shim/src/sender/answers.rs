@@ -84,7 +84,7 @@ impl<P: Post> Sender<P> {
             tracing::error!(sink, %answer, "the sink is paused: its configuration or the sink's is wrong; nothing is thrown away");
         } else if complain && !pauses {
             let waiting = self.spool.ledger().count().alerts;
-            tracing::warn!(sink, %answer, waiting, "the sink does not take alerts; trying again");
+            tracing::warn!(sink, %answer, waiting, "the sink did not take an alert; trying again");
         }
         if too_old {
             return self.give_up(trip, answer);
