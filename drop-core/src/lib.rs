@@ -30,5 +30,9 @@ pub mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+/// Implementations of the ports are written with it.
+pub use async_trait::async_trait;
 pub use engine::Engine;
+/// The alert and its names.
+pub use falco_event;
 pub use outcome::Outcome;

@@ -59,6 +59,8 @@ mod workload;
 pub use connect::{Connect, ConnectError, connect, connect_for_watches};
 pub use events::Events;
 pub use index::{Hold, Index};
+/// What the adapter speaks to the API server with.
+pub use kube::Client;
 pub use pods::{KubePods, Settings};
 pub use rbac::{Account, rbac};
 pub use reach::Reach;

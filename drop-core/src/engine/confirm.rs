@@ -17,7 +17,7 @@ impl Engine {
     /// Looks at the pods of all acts whose end nobody has proven, hands the journal a second record for each that has
     /// one, and closes it. Returns how many are still open. The host calls it on a timer, and when a pod goes.
     ///
-    /// A record is handed over before its act is closed: at least once, so who reads keys by id and kind.
+    /// A record is handed over before its act is closed: at least once, so readers drop what has the same id, act and kind.
     ///
     /// # Errors
     /// Where the memory does not answer.

@@ -41,6 +41,55 @@ pub const CLAIM_WITHIN: Duration = Duration::from_secs(60);
 pub const PROOF_WITHIN: Duration = Duration::from_secs(120);
 
 /// The engine. Cheap to clone; every clone is the same engine.
+///
+/// What its host owes it: each [`handle`](Self::handle) runs to its end; [`confirm`](Self::confirm) is called every second
+/// and when a pod goes, or no act is ever closed; and [`leave`](Self::leave) comes before the program ends.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use drop_core::memory::{Cluster, Records, Workload};
+/// use drop_core::past::LocalMemory;
+/// use drop_core::policy::{Policies, Source};
+/// use drop_core::{Engine, Outcome};
+/// use falco_event::Alert;
+///
+/// # futures_executor::block_on(async {
+/// let text = r#"
+/// apiVersion: falco-drop.dev/v1alpha1
+/// kind: DropPolicy
+/// metadata: { name: shells }
+/// spec:
+///   mode: enforce
+///   responses:
+///     - { name: shell, when: alert.rule = "Terminal shell in container", do: [delete: {}] }
+/// "#;
+/// let policies = Policies::parse(&[Source { name: "shells.yaml", text }])?;
+///
+/// // The ports: here all of them in memory. `drop_kube::KubePods` is the first over a Kubernetes API server.
+/// let cluster = Cluster::new("2026-03-01T12:00:00Z".parse()?);
+/// cluster.add_workload(Workload::deployment("shop".parse()?, "web".parse()?));
+/// let (pods, clock, records) = (Arc::new(cluster.clone()), Arc::new(cluster.clone()), Records::default());
+/// let memory = Arc::new(LocalMemory::new(clock.clone()));
+/// let engine = Engine::new(pods, memory, Arc::new(records.clone()), clock);
+///
+/// cluster.advance(Duration::from_secs(60));
+/// let pod = cluster.pods().remove(0);
+/// let alert = format!(
+///     r#"{{"rule":"Terminal shell in container","priority":"Notice","time":"2026-03-01T12:01:00Z",
+///         "output_fields":{{"k8s.ns.name":"shop","k8s.pod.name":"{}"}}}}"#,
+///     pod.name
+/// );
+/// let decided = engine.handle(&policies, &Alert::from_slice(alert.as_bytes())?, None).await;
+/// assert_eq!(decided.outcome, Outcome::Acted { certain: true });
+///
+/// cluster.advance(Duration::from_secs(1));
+/// assert_eq!(engine.confirm().await?, 0);
+/// assert_eq!(records.closed().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     api: Arc<dyn PodApi>,
