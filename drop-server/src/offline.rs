@@ -129,13 +129,19 @@ pub(crate) fn explain(options: &Explain) -> Result<ExitCode, Failure> {
     let mut all_read = true;
     for path in paths {
         let body = body(path).map_err(Failure::Configuration)?;
+        let name = escape(&path.display().to_string());
+        if body.trim_ascii_start().starts_with(br#"{"record":"#) {
+            crate::command::say(&format!(
+                "{name}: these are records of drop-server, which do not hold the alerts' fields; expected what Falco wrote"
+            ));
+        }
         for alert in policies.explain_all(&body) {
             match alert {
                 Ok(alert) if options.format == Format::Text => show(&alert.to_string())?,
                 Ok(alert) => show(&json(&alert)?)?,
                 Err(why) => {
                     all_read = false;
-                    crate::command::say(&format!("{}: {why}", escape(&path.display().to_string())));
+                    crate::command::say(&format!("{name}: {why}"));
                 }
             }
         }

@@ -122,6 +122,16 @@ fn explain_goes_on_after_what_is_no_alert_and_says_so_by_its_code() {
 }
 
 #[test]
+fn explain_says_what_records_are() {
+    let file = policy(POLICY);
+    let record = r#"{"record":"decided","version":1,"id":"0"}"#;
+    let output = run(&["explain", "--policy", file.path().to_str().unwrap()], record);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("these are records of drop-server"), "{said}");
+}
+
+#[test]
 fn print_shows_what_takes_effect_and_it_is_a_policy_itself() {
     let file = policy(POLICY);
     let printed = out(&run(&["print", file.path().to_str().unwrap()], ""));
