@@ -187,6 +187,8 @@ impl Watch {
                     }
                     sleep(REFUSED_PAUSE).await;
                 }
+                // The place itself may be what is wrong, as after a restore: another one comes with a list.
+                Ended::Failed(why @ ApiError::Invalid(_)) => return Some(why),
                 Ended::Failed(why) => {
                     self.blind(&why.to_string(), &mut told);
                     sleep(pause).await;

@@ -348,6 +348,19 @@ async fn a_refusal_that_passes_costs_no_list() {
     assert_eq!(lists.count(), 1);
 }
 
+/// After a restore of its store an API server may refuse a place that it never had.
+#[tokio::test]
+async fn a_place_that_is_refused_is_asked_for_anew() {
+    let watched = Watched::warm(Settings::default()).await;
+    watched.house.server.fail_next(Verb::Watch, Fault::status(400));
+    watched.house.server.end_watches();
+    until(async || watched.index.cold().is_some()).await;
+    watched.index.warm().await;
+    let lists = watched.house.asked();
+    let lists = lists.iter().filter(|asked| asked.contains("/pods?limit="));
+    assert_eq!(lists.count(), 2);
+}
+
 #[tokio::test]
 async fn a_refusal_that_stays_costs_the_pods() {
     let watched = Watched::warm(Settings::default()).await;
