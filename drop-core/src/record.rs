@@ -22,6 +22,9 @@ pub const VERSION: u32 = 1;
 /// Characters of an alert's output in the line for people: Falco's own outputs are shorter.
 const MAX_OUTPUT: usize = 2_048;
 
+/// And of the name of its rule.
+const MAX_RULE: usize = 256;
+
 /// What a [`Journal`](crate::ports::Journal) is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "camelCase")]
@@ -243,7 +246,7 @@ impl Decided {
 /// was done, the output is no reason for it.
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] ", escape(&self.alert.rule))?;
+        write!(f, "[{}] ", escape(cut(&self.alert.rule, MAX_RULE)))?;
         match (&self.target, self.deciding()) {
             (Some(target), Some(answered)) => {
                 write!(f, "{} {} from {}", verb(answered), target.name, target.namespace)?;
@@ -262,19 +265,16 @@ impl fmt::Display for Decided {
             None => "; the alert:",
         };
         match &self.alert.output {
-            Some(output) => write!(f, "{because} {}", escape(cut(output))),
+            Some(output) => write!(f, "{because} {}", escape(cut(output, MAX_OUTPUT))),
             None => Ok(()),
         }
     }
 }
 
 /// The line is for people, and the record has it all.
-fn cut(output: &str) -> &str {
-    let end = output
-        .char_indices()
-        .nth(MAX_OUTPUT)
-        .map_or(output.len(), |(at, _)| at);
-    output.get(..end).unwrap_or_default()
+fn cut(text: &str, most: usize) -> &str {
+    let end = text.char_indices().nth(most).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default()
 }
 
 fn verb(answered: &Answered) -> String {

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use drop_core::Outcome;
@@ -10,12 +12,16 @@ use drop_core::outcome::Ending;
 use drop_core::ports::Journal;
 use drop_core::record::{Closed, Decided, Record, is_hidden};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 
 /// Bytes of records that wait to be written. When the reader of the records is slow, an alert is answered once its
 /// record has a place here.
 const WAITING: usize = 16 * 1024 * 1024;
+
+/// How long an alert waits for that place: behind a reader that has stopped it would wait for ever, and all others with it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Records that wait; far more than there are alerts at a time.
 const MAX_LINES: usize = 8_192;
@@ -26,6 +32,8 @@ pub struct JsonLines {
     lines: mpsc::Sender<Line>,
     room: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    /// Nobody reads: until there is a place again none is waited for.
+    stalled: Arc<AtomicBool>,
 }
 
 /// A line and its place among those that wait.
@@ -51,13 +59,38 @@ impl JsonLines {
                 // Nobody waits any more where the program has given up on its records.
                 let _ = ended.send(());
             })?;
-        let room = Arc::new(Semaphore::new(WAITING));
-        Ok((Self { lines, room, metrics }, Writer(end)))
+        let (room, stalled) = (Arc::new(Semaphore::new(WAITING)), Arc::default());
+        let journal = Self {
+            lines,
+            room,
+            metrics,
+            stalled,
+        };
+        Ok((journal, Writer(end)))
     }
 
-    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(WAITING)).ok()?;
-        Arc::clone(&self.room).acquire_many_owned(bytes).await.ok()
+    /// Gives a line its place among those that wait; none if there is none for long.
+    async fn queue(&self, line: String) -> Option<()> {
+        let patience = if self.stalled.load(Ordering::Relaxed) {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        let bytes = u32::try_from(line.len().min(WAITING)).ok()?;
+        let placed = async {
+            let place = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok();
+            self.lines.send((line, place)).await.ok()
+        };
+        let placed = timeout(patience, placed).await;
+        let is_stalled = placed.is_err();
+        if self.stalled.swap(is_stalled, Ordering::Relaxed) != is_stalled {
+            if is_stalled {
+                tracing::error!("nobody reads the records: those that come are lost");
+            } else {
+                tracing::info!("the records are read again");
+            }
+        }
+        placed.ok()?
     }
 }
 
@@ -110,16 +143,15 @@ impl Journal for JsonLines {
             Record::Decided(decided) => say(decided),
             Record::Closed(closed) => say_closed(closed),
         }
-        match serde_json::to_string(record) {
-            Ok(json) => {
-                let line = printable(json) + "\n";
-                let place = self.place(line.len()).await;
-                if self.lines.send((line, place)).await.is_err() {
-                    self.metrics.record_lost();
-                    tracing::error!("a record came after the journal was closed");
-                }
+        let queued = match serde_json::to_string(record) {
+            Ok(json) => self.queue(printable(json) + "\n").await,
+            Err(error) => {
+                tracing::error!(%error, "a record could not be written as JSON");
+                None
             }
-            Err(error) => tracing::error!(%error, "a record could not be written as JSON"),
+        };
+        if queued.is_none() {
+            self.metrics.record_lost();
         }
     }
 }
@@ -150,5 +182,51 @@ fn say_closed(closed: &Closed) {
             tracing::info!(%id, %pod, took_ms, "the pod is gone, perhaps not by this act");
         }
         Ending::Unconfirmed { why } => tracing::warn!(%id, %pod, took_ms, "unconfirmed: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    /// An output that takes as much as it is allowed.
+    struct Slow(Receiver<()>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // Once nobody can allow any more, all of it.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_nobody_reads_are_lost_after_a_while_and_hold_up_nothing() {
+        let metrics = Arc::new(Metrics::default());
+        let (read, reader) = channel();
+        let (journal, writer) = JsonLines::start(Slow(reader), Arc::clone(&metrics)).unwrap();
+        let line = || "x".repeat(WAITING / 4);
+        let began = tokio::time::Instant::now();
+        let mut queued = 0;
+        while journal.queue(line()).await.is_some() {
+            queued += 1;
+        }
+        assert!((4..=5).contains(&queued), "{queued}");
+        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(journal.queue(line()).await, None);
+        assert_eq!(began.elapsed(), PATIENCE, "no other waits");
+        drop(read);
+        while journal.queue(line()).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(began.elapsed(), PATIENCE, "what is read again is taken again");
+        drop(journal);
+        writer.finish().await;
     }
 }

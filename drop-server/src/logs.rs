@@ -8,8 +8,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::command::Failure;
 
-/// Lines that wait to be written; further ones are lost.
-const WAITING: usize = 4_096;
+/// Lines that wait to be written; further ones are lost. Some KiB each at most: what an alert says is cut.
+const WAITING: usize = 1_024;
 
 /// Logs go to standard error as lines of JSON, so that nothing an alert says can forge one; records go to standard output.
 ///

@@ -12,7 +12,7 @@ use drop_core::pod::{Owner, Pod};
 use drop_core::policy::{Mode, Policies, Source};
 use drop_core::ports::{ApiError, ApplyError, By, Change, Found, PodApi, Presence, Target};
 use drop_core::record::Decided;
-use falco_event::Timestamp;
+use falco_event::{Alert, Timestamp};
 use futures_executor::block_on;
 
 use crate::world::{SHELL, World, policies};
@@ -310,6 +310,19 @@ fn the_line_says_what_failed_whatever_was_done_before() {
     let decided = world.handle(&policies(&two), &world.alert(&world.pod()));
     assert_eq!(decided.responses[0].result, Outcome::Observed);
     assert!(decided.to_string().contains("no right"), "{decided}");
+}
+
+/// Lines of the log wait in memory, and an attacker writes the texts.
+#[test]
+fn text_of_an_alert_makes_no_long_line() {
+    let world = World::new();
+    let long = "\u{7f}".repeat(100_000);
+    let alert = serde_json::json!({
+        "rule": long, "priority": "Notice", "time": world.cluster.now().to_string(), "output": long,
+    });
+    let alert = Alert::from_slice(alert.to_string().as_bytes()).unwrap();
+    let line = world.handle(&policies(SHELL), &alert).to_string();
+    assert!(line.len() < 20_000, "{}", line.len());
 }
 
 #[test]
