@@ -4,6 +4,8 @@
 //! 24 bytes, all numbers little-endian: the length of the data (4), the CRC-32 of everything else in it (4), its number
 //! (8), its value (8); and then the data.
 
+use std::ops::RangeInclusive;
+
 /// How many bytes stand before the data.
 pub(super) const HEAD: usize = 24;
 
@@ -39,16 +41,49 @@ fn checksum(parts: [&[u8]; 4]) -> u32 {
     sum.finalize()
 }
 
-/// The whole frames of these bytes, each with where it begins. One that is broken is passed over where its length leads
-/// to a whole one; else it is the end.
+/// The whole frames of these bytes, each with where it begins. What is between them is broken, and passed over.
 pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = (usize, Frame<'_>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let found = whole(bytes, at).or_else(|| whole(bytes, at + length(bytes, at)?));
-        let (start, frame) = found?;
+        let (start, frame) = whole(bytes, at).or_else(|| next(bytes, at + 1, &(i64::MIN..=i64::MAX)))?;
         at = start + size(frame.data.len());
         Some((start, frame))
     })
+}
+
+/// The same where each number is above the one before, and those behind what is broken are of these. Alerts have no zero
+/// byte and such numbers have some, so that nothing inside an alert is taken for a frame.
+pub(super) fn rising(bytes: &[u8], numbers: RangeInclusive<i64>) -> impl Iterator<Item = (usize, Frame<'_>)> {
+    let (mut at, (mut from, to)) = (0, numbers.into_inner());
+    std::iter::from_fn(move || {
+        let (start, frame) = whole(bytes, at).or_else(|| next(bytes, at + 1, &(from..=to)))?;
+        at = start + size(frame.data.len());
+        from = frame.number.saturating_add(1);
+        Some((start, frame))
+    })
+}
+
+/// The frame with which these bytes begin.
+pub(super) fn first(bytes: &[u8]) -> Option<Frame<'_>> {
+    whole(bytes, 0).map(|(_, frame)| frame)
+}
+
+/// The next whole frame from here on with one of these numbers. Where a broken one says that it ends is not believed: that
+/// may be what is broken.
+fn next<'a>(bytes: &'a [u8], from: usize, of: &RangeInclusive<i64>) -> Option<(usize, Frame<'a>)> {
+    let heads = bytes.get(from..)?.windows(HEAD).zip(from..);
+    let mut starts = heads.filter(|(head, _)| {
+        let head = head.first_chunk().and_then(numbers);
+        head.is_some_and(|(number, _)| of.contains(&number))
+    });
+    starts.find_map(|(_, at)| whole(bytes, at))
+}
+
+/// Whether these bytes begin with a frame of this number that was written to its end, be it that they changed since.
+pub(super) fn was_whole(bytes: &[u8], number: i64) -> bool {
+    let head = bytes.first_chunk().and_then(numbers);
+    let is_it = head.is_some_and(|(found, _)| found == number);
+    is_it && length(bytes, 0).is_some_and(|length| length <= bytes.len())
 }
 
 /// How long the frame here says it is.
@@ -132,18 +167,43 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let in_frame = ends.iter().filter(|end| **end <= bit / 8).count();
-            let starts = [0, ends[0], ends[1]];
-            let in_length = bit / 8 - starts[in_frame] < 4;
             let mut expected = vec![1, 2, 3];
-            if in_length {
-                // Where the next begins is not known.
-                expected.truncate(in_frame);
-            } else {
-                expected.remove(in_frame);
-            }
+            expected.remove(ends.iter().filter(|end| **end <= bit / 8).count());
             assert_eq!(numbers(&bytes), expected, "{bit}");
+            let rising: Vec<_> = rising(&bytes, 1..=3).map(|(_, frame)| frame.number).collect();
+            assert_eq!(rising, expected, "{bit}");
         }
+    }
+
+    #[test]
+    fn a_length_that_leads_to_another_frame_costs_one() {
+        let mut bytes = Vec::new();
+        for number in 1..=9 {
+            let (value, data) = (0, &[b'x'; 8][..]);
+            Frame { number, value, data }.put(&mut bytes);
+        }
+        // Four further.
+        bytes[size(8)] ^= 128;
+        assert_eq!(numbers(&bytes), [1, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn behind_what_is_broken_only_a_number_that_can_be_there_is_one() {
+        let (mut bytes, ends) = three();
+        bytes[0] ^= 1;
+        let found = |bytes: &[u8], of| {
+            rising(bytes, of)
+                .map(|(_, frame)| frame.number)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(&bytes, 1..=3), [2, 3]);
+        assert_eq!(found(&bytes, 3..=9), [3]);
+        assert!(found(&bytes, 4..=9).is_empty());
+        // The same ones once more: they are below those that were found.
+        bytes.extend_from_within(ends[1]..);
+        bytes[ends[2]] ^= 1;
+        bytes.extend_from_within(ends[0]..ends[1]);
+        assert_eq!(found(&bytes, 1..=9), [2, 3]);
     }
 
     #[test]

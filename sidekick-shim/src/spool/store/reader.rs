@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile};
-use super::frame::{Frame, HEAD, frames, numbers};
+use super::frame::{Frame, HEAD, first, numbers, rising};
 use super::segment::Name;
 use super::{Store, on_disk};
 use crate::spool::ranges::Ranges;
@@ -53,6 +53,8 @@ pub(crate) struct Read {
 pub(crate) struct Part {
     name: Name,
     bytes: u64,
+    /// The numbers that its alerts have.
+    numbers: RangeInclusive<i64>,
     live: Ranges,
     /// How many of its alerts are gone and still in the file.
     gone: u64,
@@ -112,6 +114,7 @@ impl Store {
             (!live.is_empty()).then_some(Part {
                 name,
                 bytes: segment.bytes,
+                numbers: segment.range(*first),
                 live,
                 gone: segment.gone_count - segment.cleared,
             })
@@ -252,7 +255,7 @@ impl Reader {
         let mut index = known
             .and_then(|at| self.known.remove(at))
             .unwrap_or_else(|| Index::new(part.name));
-        index.go_on(&*file, part.bytes)?;
+        index.go_on(&*file, part)?;
         self.known.truncate(KNOWN - 1);
         self.known.push_front(index);
         let index = self.known.front().ok_or(io::ErrorKind::NotFound)?;
@@ -297,14 +300,16 @@ impl Index {
         (some, false)
     }
 
-    fn go_on(&mut self, file: &dyn DiskFile, end: u64) -> io::Result<()> {
-        let more = end.saturating_sub(self.end);
+    fn go_on(&mut self, file: &dyn DiskFile, part: &Part) -> io::Result<()> {
+        let more = part.bytes.saturating_sub(self.end);
         if more == 0 {
             return Ok(());
         }
         let mut bytes = vec![0; usize::try_from(more).map_err(io::Error::other)?];
         file.read(&mut bytes, self.end)?;
-        for (at, frame) in frames(&bytes) {
+        let last = self.places.last().map(|place| place.seq.saturating_add(1));
+        let from = last.unwrap_or(*part.numbers.start());
+        for (at, frame) in rising(&bytes, from..=*part.numbers.end()) {
             let at = u32::try_from(self.end + at as u64).map_err(io::Error::other)?;
             let size = u32::try_from(on_disk(frame.data.len())).map_err(io::Error::other)?;
             self.places.push(Place {
@@ -313,7 +318,7 @@ impl Index {
                 size,
             });
         }
-        self.end = end;
+        self.end = part.bytes;
         Ok(())
     }
 }
@@ -351,8 +356,8 @@ fn one(file: &dyn DiskFile, place: Place) -> io::Result<Option<Row>> {
 
 /// The alert that these bytes are.
 fn row(bytes: &Bytes) -> Option<Row> {
-    let (at, Frame { number, value, data }) = frames(bytes).next()?;
-    (at == 0).then(|| Row {
+    let Frame { number, value, data } = first(bytes)?;
+    Some(Row {
         seq: number,
         received: value,
         data: bytes.slice_ref(data),

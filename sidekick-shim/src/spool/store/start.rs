@@ -4,9 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::frame::{self, frames};
+use super::frame::{self, rising, was_whole};
 use super::segment::{Kind, Name, Segment, all};
 use super::{LEVELS, Level, PARTS, SEGMENT, Store};
+
+/// How many numbers the last segment has at most, whatever it holds: enough for all that were ever in it, and so few that
+/// the bytes of an alert, none of which is zero, are never one of them.
+const NUMBERS: u64 = u32::MAX as u64;
 
 impl Store {
     /// Opens a store of so many bytes; the names of the files that had to be set aside.
@@ -79,18 +83,23 @@ impl Store {
         };
         let name = Name { level: number, first };
         let bytes = all(&*disk, &name.alerts(), segment.bytes)?;
-        let last = frames(&bytes).last();
+        let last = rising(&bytes, first..=first.saturating_add_unsigned(NUMBERS)).last();
         let mut aside = None;
         match last {
             Some((at, frame)) => {
                 segment.numbers = frame.number.abs_diff(first).saturating_add(1);
-                let torn = bytes.len() - at - frame::size(frame.data.len());
-                if torn > 0 {
-                    let file = name.alerts();
+                let rest = bytes
+                    .get(at + frame::size(frame.data.len())..)
+                    .unwrap_or_default();
+                if was_whole(rest, frame.number.saturating_add(1)) {
+                    // Who reads it finds that it cannot be read.
+                    segment.numbers += 1;
+                } else if !rest.is_empty() {
+                    let (file, torn) = (name.alerts(), rest.len());
                     tracing::warn!(
                         file,
                         torn,
-                        "the end of a file of the spool was not written whole: it is passed over"
+                        "the end of a file of the spool was not written whole, or its length has changed since: it is passed over"
                     );
                 }
             }

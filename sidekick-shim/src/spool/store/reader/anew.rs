@@ -29,6 +29,7 @@ impl Store {
         too_much.then(|| Part {
             name,
             bytes: segment.bytes,
+            numbers: segment.range(name.first),
             live: segment.live(name.first),
             gone: segment.gone_count - segment.cleared,
         })
