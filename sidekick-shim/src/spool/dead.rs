@@ -147,22 +147,31 @@ impl DeadLetters {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// It is not to be sent again after all.
-    pub(crate) fn keep(&self, number: i64) -> Result<(), Broken> {
-        if let Some(Letters { file, .. }) = &self.letters {
-            file.execute("UPDATE dead SET again = 0 WHERE number = ?1", [number])?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
+    /// Those of these numbers are gone, and the others are not to be sent again after all: all of it or nothing, with one
+    /// wait for the disk.
+    pub(crate) fn settle(&mut self, gone: &[(i64, DeadLetter)], kept: &[i64]) -> Result<(), Broken> {
         let Some(Letters { file, count, bytes }) = &mut self.letters else {
             return Ok(());
         };
-        let gone = file.execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
-        *count -= gone;
-        *bytes -= gone * letter.data.len() as u64;
+        let work = file.transaction()?;
+        let (mut removed, mut freed) = (0, 0);
+        for (number, letter) in gone {
+            let one = work.execute("DELETE FROM dead WHERE number = ?1", [number])? as u64;
+            removed += one;
+            freed += one * letter.data.len() as u64;
+        }
+        for number in kept {
+            work.execute("UPDATE dead SET again = 0 WHERE number = ?1", [number])?;
+        }
+        work.commit()?;
+        *count -= removed;
+        *bytes -= freed;
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remove(&mut self, number: i64, letter: &DeadLetter) -> Result<(), Broken> {
+        self.settle(&[(number, letter.clone())], &[])
     }
 
     /// Some of those after this number, the oldest first, with their numbers. The file is not held when it returns:

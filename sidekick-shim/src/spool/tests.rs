@@ -419,9 +419,7 @@ fn dead_letters_have_a_file_once_there_is_one() {
     let again = DeadLetters::open(Some(&path)).unwrap();
     assert_eq!((letters.count(), again.count()), (2, 2));
     assert_eq!(again.requeue().unwrap(), 2);
-    for (number, letter) in letters.again().unwrap() {
-        letters.remove(number, &letter).unwrap();
-    }
+    letters.settle(&letters.again().unwrap(), &[]).unwrap();
     assert_eq!(letters.count(), 0);
 }
 

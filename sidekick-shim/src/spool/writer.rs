@@ -1,7 +1,9 @@
 //! The spool's thread: reads what is not in memory, removes what is finished, and does all else that takes its time.
 
+mod again;
 mod tidy;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -83,6 +85,10 @@ pub(crate) struct Writer {
     buried: u64,
     /// What they were like when they were last looked at.
     seen: Option<i64>,
+    /// The numbers of those that were sent again, or are lost, and could not be removed yet.
+    put_back: BTreeSet<i64>,
+    /// More of them are to be sent again.
+    more_again: Option<Instant>,
     progress: Progress,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
@@ -120,6 +126,8 @@ impl Writer {
             buried: dead.count(),
             dead,
             seen: None,
+            put_back: BTreeSet::new(),
+            more_again: None,
             progress,
             replies,
             answered: None,
@@ -151,7 +159,8 @@ impl Writer {
         let mut together: Vec<_> = commands.try_iter().take(TOGETHER).collect();
         self.await_answered(commands, &mut together);
         if together.is_empty() {
-            let due = self.tidy.into_iter().chain(self.look).min();
+            let due = self.tidy.into_iter().chain(self.look).chain(self.more_again);
+            let due = due.min();
             let first = match due {
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => commands.recv_timeout(due.saturating_duration_since(Instant::now())),
@@ -230,6 +239,8 @@ impl Writer {
         }
         if self.look.is_some_and(|due| due <= now) {
             self.look_around();
+        } else if self.more_again.is_some_and(|due| due <= now) {
+            self.send_again();
         }
         self.plan(now);
         end

@@ -1,22 +1,11 @@
-//! What is done beside: what is finished goes, and dead letters come and go.
+//! What is done beside: what is finished goes, and dead letters come.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{TIDY, Writer};
 use crate::metrics::Lost;
 use crate::spool::dead::{Broken, DeadLetter};
-use crate::spool::keeper::level;
-use crate::spool::store::on_disk;
-use crate::spool::waiting::Key;
-
-/// What became of a dead letter that is to be sent again.
-enum PutBack {
-    Done,
-    /// Its sink would not get it.
-    Unwanted,
-    NoRoom,
-}
 
 impl Writer {
     pub(super) fn tidy_up(&mut self) {
@@ -65,11 +54,7 @@ impl Writer {
         self.read_again();
         self.save_progress();
         self.sweep();
-        if self.buried > 0
-            && let Err(error) = self.send_again()
-        {
-            tracing::error!(%error, "dead letters cannot be sent again");
-        }
+        self.send_again();
     }
 
     /// Removes the last segments too, of which nothing is waited for.
@@ -140,6 +125,7 @@ impl Writer {
                 );
                 self.dead = dead;
                 self.seen = None;
+                self.put_back.clear();
                 true
             }
             Err(error) => {
@@ -147,74 +133,5 @@ impl Writer {
                 false
             }
         }
-    }
-
-    /// Puts dead letters that someone wants to be sent again among the alerts.
-    fn send_again(&mut self) -> Result<(), Broken> {
-        let version = self.dead.version()?;
-        if self.seen == Some(version) {
-            return Ok(());
-        }
-        let again = self.dead.again()?;
-        let mut alerts = 0;
-        for (number, letter) in &again {
-            match self.put_back(letter)? {
-                PutBack::Done => {
-                    self.dead.remove(*number, letter)?;
-                    alerts += 1;
-                }
-                PutBack::Unwanted => self.dead.keep(*number)?,
-                PutBack::NoRoom => break,
-            }
-        }
-        if again.is_empty() {
-            self.seen = Some(version);
-        }
-        if alerts > 0 {
-            tracing::info!(alerts, "dead letters are sent again");
-            self.buried = self.dead.count();
-            self.keeper.metrics.dead_letters(self.buried);
-        }
-        Ok(())
-    }
-
-    /// Puts a dead letter among the alerts again.
-    fn put_back(&self, letter: &DeadLetter) -> Result<PutBack, Broken> {
-        let Ok(mut item) = self.item(letter.received, &letter.data) else {
-            // It is none any more.
-            return Ok(PutBack::Done);
-        };
-        let ledger = &self.keeper.ledger;
-        let sink = ledger.sinks().position(|name| name == letter.sink);
-        let sink = sink.unwrap_or_default();
-        if !ledger.wants(sink, &item.alert) {
-            let (id, name) = (&letter.id, ledger.sinks().nth(sink));
-            tracing::error!(
-                id,
-                sink = name,
-                "a dead letter is not urgent enough for its sink any more: it stays one"
-            );
-            return Ok(PutBack::Unwanted);
-        }
-        // Whoever asks for it wants it to be tried for as long as any other.
-        item.age = (Duration::ZERO, tokio::time::Instant::now());
-        let bytes = on_disk(letter.data.len());
-        if ledger.promise(bytes).is_err() {
-            return Ok(PutBack::NoRoom);
-        }
-        let level = level(&item.alert);
-        let mut store = self.keeper.store();
-        let added = store.add(level, letter.received, &letter.data);
-        ledger.keep_promise(bytes, store.counts());
-        let failed = |error: io::Error| Broken::Failed(error.to_string());
-        let seq = added.map_err(failed)?;
-        // It leaves the dead letters for good: it has to be on the disk.
-        if let Err(error) = store.take_unsynced().sync() {
-            store.distrust();
-            ledger.nobody_waits(Key { level, seq });
-            return Err(failed(error));
-        }
-        ledger.committed([(Key { level, seq }, item)].into_iter(), Some(sink));
-        Ok(PutBack::Done)
     }
 }
