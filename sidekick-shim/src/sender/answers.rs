@@ -54,7 +54,6 @@ impl<P: Post> Sender<P> {
 
     fn put_off(&self, trip: &Trip, answer: &Answer, pauses: bool) {
         let now = Instant::now();
-        self.own.retried();
         let mut state = self.state();
         let jitter = fastrand::f64();
         let alarm = state.backoff.failure(now, pauses, jitter, answer.retry_after());
@@ -68,6 +67,7 @@ impl<P: Post> Sender<P> {
         let too_old = state.patient.is_none_or(|until| now >= until)
             && trip.item.age().saturating_add(due - now) > self.way.retry_for;
         if !too_old {
+            self.own.retried();
             state.resting.push(Reverse(Resting {
                 due,
                 key: trip.key,

@@ -346,7 +346,14 @@ async fn an_old_alert_is_tried_once_all_the_same() {
     sleep(RETRY_FOR * 2).await;
     let (got, counters) = run.end().await;
     assert_eq!(rules(&got), ["a"]);
-    counts(&counters, &[r#"sidekick_shim_dropped_total{reason="too_old"} 1"#]);
+    counts(
+        &counters,
+        &[
+            r#"sidekick_shim_dropped_total{reason="too_old"} 1"#,
+            // No other try follows.
+            r#"sidekick_shim_retries_total{sink="cloudevents"} 0"#,
+        ],
+    );
 }
 
 #[tokio::test(start_paused = true)]
