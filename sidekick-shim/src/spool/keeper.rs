@@ -18,7 +18,8 @@ use super::waiting::{Item, Key};
 use crate::metrics::{Lost, Metrics};
 use crate::observer::{Observer, guarded};
 
-/// How many bytes less than it has the spool gets on a disk that is full: other files need some too.
+/// How many bytes less than it has the spool gets on a disk that is full: other files need some too. Where it has not so
+/// much more it may have this, if the disk does.
 const SPARE: u64 = 256 * 1024;
 
 /// Alerts to be kept, all of them or none.
@@ -186,14 +187,38 @@ impl Keeper {
             Err(error) if is_full(&error) => {
                 // The disk is full before the spool is. Who has waited makes room, the others wait.
                 self.limit(store);
-                if !keep.make_room {
-                    return Err(Short::Full);
+                if keep.make_room {
+                    self.take_places(store, keep, received)
+                } else {
+                    Err(Short::Full)
                 }
-                self.make_room(store, &keep.alerts)?;
-                self.add_whole(store, &keep.alerts, received)
-                    .map_err(|error| self.failed(&error))
             }
             Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Adds alerts on a full disk, in the place of others. Of a spool with little in it one file after the other goes until
+    /// they can be written.
+    fn take_places(&self, store: &mut Store, keep: &Keep, received: Timestamp) -> Result<Vec<Key>, Short> {
+        let before = store.bytes();
+        let enough = bytes(&keep.alerts).saturating_add(SPARE);
+        self.make_room(store, &keep.alerts)?;
+        loop {
+            let error = match self.add_whole(store, &keep.alerts, received) {
+                Ok(keys) => return Ok(keys),
+                Err(error) => error,
+            };
+            let freed = before.saturating_sub(store.bytes());
+            if !is_full(&error) || freed >= enough {
+                return Err(self.failed(&error));
+            }
+            if self.ledger.has_finished() {
+                self.tidy(store);
+            } else if !self.evict(store, most_urgent(&keep.alerts))? {
+                // What there is is more urgent; or nothing of what fills the disk is the spool's.
+                let is_full = freed == 0 && before > 0;
+                return Err(if is_full { Short::Full } else { self.failed(&error) });
+            }
         }
     }
 
@@ -230,35 +255,44 @@ impl Keeper {
     /// Frees what these alerts need, of those that are no more urgent, the least urgent and of them the oldest first, some
     /// at a time. If that is not enough nothing is freed.
     fn make_room(&self, store: &mut Store, alerts: &[Alert]) -> Result<(), Short> {
-        let bytes = alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum();
-        let most_urgent = alerts.iter().map(level).min().unwrap_or_default();
+        let (bytes, most_urgent) = (bytes(alerts), most_urgent(alerts));
         let missing = |store: &Store| self.ledger.missing(bytes, store.bytes());
-        let there: u64 = store
-            .counts()
-            .iter()
-            .skip(most_urgent)
-            .map(|count| count.bytes)
-            .sum();
-        if missing(store) > there {
+        let beyond = |store: &Store| self.ledger.beyond(bytes, store.bytes());
+        let there = |store: &Store| -> u64 {
+            let counts = store.counts();
+            counts.iter().skip(most_urgent).map(|count| count.bytes).sum()
+        };
+        if beyond(store) > there(store) {
             return Err(Short::Full);
         }
         // What is finished goes before anything is lost.
         while missing(store) > 0 && self.ledger.has_finished() {
             self.tidy(store);
         }
-        for level in (most_urgent..LEVELS).rev() {
-            while missing(store) > 0 {
-                let evicted = store.evict(level).map_err(|error| self.failed(&error))?;
-                let Some((last, gone)) = evicted else { break };
-                let lost = self.ledger.evicted(level, last).min(gone.alerts);
-                self.metrics.lost(Lost::SpoolFull, lost);
-            }
-        }
-        if missing(store) > 0 {
+        // Where a full disk has less than they need and others get, nothing goes for it before the write says so.
+        let short = |store: &Store| match missing(store) {
+            missing if missing <= there(store) => missing,
+            _ => beyond(store),
+        };
+        while short(store) > 0 && self.evict(store, most_urgent)? {}
+        if beyond(store) > 0 {
             Err(Short::Full)
         } else {
             Ok(())
         }
+    }
+
+    /// Lets the oldest file go of the least urgent alerts, if these are no more urgent than that; whether there was one.
+    fn evict(&self, store: &mut Store, most_urgent: usize) -> Result<bool, Short> {
+        for level in (most_urgent..LEVELS).rev() {
+            let evicted = store.evict(level).map_err(|error| self.failed(&error))?;
+            if let Some((last, gone)) = evicted {
+                let lost = self.ledger.evicted(level, last).min(gone.alerts);
+                self.metrics.lost(Lost::SpoolFull, lost);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Removes what is finished.
@@ -340,6 +374,15 @@ impl Keeper {
 
 pub(super) fn level(alert: &Alert) -> usize {
     usize::from(alert.priority().severity())
+}
+
+fn most_urgent(alerts: &[Alert]) -> usize {
+    alerts.iter().map(level).min().unwrap_or_default()
+}
+
+/// What alerts take on the disk.
+fn bytes(alerts: &[Alert]) -> u64 {
+    alerts.iter().map(|alert| on_disk(alert.as_bytes().len())).sum()
 }
 
 fn is_full(error: &io::Error) -> bool {

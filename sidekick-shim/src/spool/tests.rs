@@ -249,21 +249,101 @@ fn who_brings_alerts_gives_way_while_the_sender_is_behind() {
     assert_eq!(turns(), at_once, "the sink takes none any more");
 }
 
-#[test]
-fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
-    let (disk, config) = (Faulty::default(), config(16 << 20));
+/// A spool on this disk.
+fn on_disk_of(disk: &Faulty, metrics: &Arc<Metrics>) -> Spool {
+    let config = config(16 << 20);
     let mut opened = open(&config.spool).unwrap();
     opened.store = Store::open(Arc::new(disk.clone()), 16 << 20).unwrap().0;
-    let (metrics, observer): (_, Arc<dyn Observer>) = (Arc::new(Metrics::new(&[])), Arc::new(()));
-    let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, &metrics, &observer).unwrap();
-    let spool = Spool {
+    let observer: Arc<dyn Observer> = Arc::new(());
+    let (keeper, writer, _) = prepare(opened, &config.spool, &config.sinks, metrics, &observer).unwrap();
+    Spool {
         writer: To::Inline(Arc::new(Mutex::new(writer))),
         keeper,
-        when_full: WhenFull::Reject,
+        when_full: config.spool.when_full,
         replies: Arc::default(),
-    };
-    let debug = fixture::text(&"d".repeat(1_000)).replace("Notice", "Debug");
-    let debug = falco_event::Alert::from_slice(debug.as_bytes()).unwrap();
+    }
+}
+
+/// An alert of this priority.
+fn of(priority: &str, rule: &str) -> Alert {
+    let text = fixture::text(rule).replace("Notice", priority);
+    Alert::from_slice(text.as_bytes()).unwrap()
+}
+
+/// Spools alerts of these priorities, each with a rule of 1,000 bytes, and fills the disk.
+async fn filled(priorities: &[(&str, u64)]) -> (Faulty, Spool, Arc<Metrics>) {
+    let (disk, metrics) = (Faulty::default(), Arc::new(Metrics::new(&[])));
+    let spool = on_disk_of(&disk, &metrics);
+    for (priority, alerts) in priorities {
+        for _ in 0..*alerts {
+            let alert = of(priority, &"x".repeat(1_000));
+            spool.keep(vec![alert], &Patience::none()).await.unwrap();
+        }
+    }
+    let used = spool.keeper.store().bytes();
+    disk.leave_room(Some(usize::try_from(used).unwrap()));
+    (disk, spool, metrics)
+}
+
+/// Of each level, how many alerts there are.
+fn levels(spool: &Spool) -> [u64; 8] {
+    spool.keeper.store().counts().map(|count| count.alerts)
+}
+
+#[tokio::test]
+async fn on_a_full_disk_the_least_urgent_make_room_however_little_there_is() {
+    // Less than is left to others; and more, and of that little that is no more urgent.
+    for errors in [5, 600] {
+        let (_disk, spool, metrics) = filled(&[("Error", errors), ("Debug", 3)]).await;
+        let patience = Patience::none();
+        for notices in [1, 2] {
+            spool.keep(vec![of("Notice", "a")], &patience).await.unwrap();
+            assert_eq!(levels(&spool), [0, 0, 0, errors, 0, notices, 0, 0]);
+        }
+        let text = metrics.text(spool.spooled().await);
+        let line = "sidekick_shim_dropped_total{reason=\"spool_full\"} 3\n";
+        assert!(text.contains(line), "{text}");
+        assert!(spool.ledger().is_writable());
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_what_is_more_urgent_stays() {
+    let (_disk, spool, _) = filled(&[("Error", 5)]).await;
+    let refused = spool.keep(vec![of("Notice", "a")], &Patience::none()).await;
+    assert_eq!(refused, Err(Short::Full));
+    assert_eq!(levels(&spool), [0, 0, 0, 5, 0, 0, 0, 0]);
+    assert!(spool.ledger().is_writable(), "who is more urgent is taken");
+    spool
+        .keep(vec![of("Error", "a")], &Patience::none())
+        .await
+        .unwrap();
+    assert_eq!(levels(&spool), [0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn where_others_fill_the_disk_an_empty_spool_takes_what_can_be_written() {
+    let (disk, spool, _) = filled(&[]).await;
+    let patience = Patience::none();
+    for _ in 0..2 {
+        let refused = spool.keep(vec![alert("a")], &patience).await;
+        assert_eq!(refused, Err(Short::Unwritable));
+    }
+    disk.leave_room(Some(8 * 1024));
+    let many = "x".repeat(1_000);
+    for _ in 0..6 {
+        spool.keep(vec![alert(&many)], &patience).await.unwrap();
+    }
+    assert_eq!(spool.ledger().count().alerts, 6, "none has to go for another");
+    assert!(spool.ledger().is_limited());
+    assert_eq!(spool.ledger().promise(1_000), Ok(()), "nobody waits for a limit");
+}
+
+#[test]
+fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
+    let disk = Faulty::default();
+    let spool = on_disk_of(&disk, &Arc::new(Metrics::new(&[])));
+    let debug = of("Debug", &"d".repeat(1_000));
     let gather = |alerts: Vec<_>| {
         let (reply, kept) = oneshot::channel();
         let promised = alerts

@@ -53,11 +53,19 @@ impl Ledger {
         all.saturating_sub(self.state().bound(self.bound))
     }
 
-    /// There is no more room on the disk than what is used, less some; or there is again.
+    /// How many are missing by what was configured alone, however much the disk has.
+    pub(crate) fn beyond(&self, bytes: u64, used: u64) -> u64 {
+        let all = bytes.saturating_add(used).saturating_add(self.state().promised);
+        all.saturating_sub(self.bound)
+    }
+
+    /// There is no more room on the disk than what is used, less some; or there is again. So much as that is never denied
+    /// for it: whether so little can be written is seen when it is.
     pub(crate) fn limit(&self, less: Option<u64>) {
         let mut state = self.state();
         let used = state.used();
-        state.limit = less.map(|less| used.min(state.bound(self.bound)).saturating_sub(less));
+        let most = used.min(state.bound(self.bound));
+        state.limit = less.map(|less| most.saturating_sub(less).max(less));
         drop(state);
         if less.is_none() {
             self.room.notify_waiters();

@@ -75,7 +75,7 @@ impl Faulty {
         self.state().refused = Some(bytes);
     }
 
-    pub(super) fn leave_room(&self, bytes: Option<usize>) {
+    pub(crate) fn leave_room(&self, bytes: Option<usize>) {
         self.state().room = bytes;
     }
 
