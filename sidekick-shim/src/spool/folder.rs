@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use falco_event::Timestamp;
 use rustix::fs::Access;
 
+use super::store::disk::DiskFile as _;
+
 /// Held as long as the folder is.
 const LOCK: &str = "lock";
 
@@ -18,7 +20,7 @@ const JOURNALS: [&str; 3] = ["-wal", "-shm", "-journal"];
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -30,12 +32,22 @@ impl Folder {
         // Alerts tell what goes on in a cluster: they are nobody else's business.
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|error| format!("cannot make it: {error}"))?;
-        let lock = File::create(path.join(LOCK)).map_err(|error| format!("cannot write in it: {error}"))?;
-        lock_it(&lock)?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock: lock(path)?,
         })
+    }
+
+    /// Holds it again if someone removed the lock: another process could hold it too. Whether that was so.
+    ///
+    /// # Errors
+    /// Why that is not possible.
+    pub(crate) fn hold_again(&mut self) -> Result<bool, String> {
+        if self.lock.has_name() {
+            return Ok(false);
+        }
+        self.lock = lock(&self.path)?;
+        Ok(true)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -46,6 +58,12 @@ impl Folder {
     pub(crate) fn dead(&self) -> PathBuf {
         dead(&self.path)
     }
+}
+
+fn lock(folder: &Path) -> Result<File, String> {
+    let lock = File::create(folder.join(LOCK)).map_err(|error| format!("cannot write in it: {error}"))?;
+    lock_it(&lock)?;
+    Ok(lock)
 }
 
 fn lock_it(lock: &File) -> Result<(), String> {

@@ -80,12 +80,12 @@ impl Keeper {
 
     /// Keeps what came together; what became of each.
     ///
-    /// And whether the thread of the spool should be told: something is to be tidied up, or to be tried again.
+    /// And whether the thread of the spool should be told: something is to be tidied up, to be tried again or looked after.
     pub(super) fn keep(&self, keeps: &[Keep]) -> (Vec<Result<(), Short>>, bool) {
         let received = Timestamp::now();
         // To the end: where several can keep alerts, the senders are told in the order of the numbers.
         let mut store = self.store();
-        let had_finished = self.ledger.has_finished();
+        let (had_finished, was_unseen) = (self.ledger.has_finished(), store.is_unseen());
         let written = self.write_all(&mut store, keeps, received);
         let synced = match &self.durably {
             Durably::AtOnce => self.sync(&mut store),
@@ -119,7 +119,8 @@ impl Keeper {
         }
         // Not again and again: the thread goes on while there is something.
         let finished = !had_finished && self.ledger.has_finished();
-        let tell = finished || results.iter().any(Result::is_err);
+        let unseen = !was_unseen && store.is_unseen();
+        let tell = finished || unseen || results.iter().any(Result::is_err);
         (results, tell)
     }
 

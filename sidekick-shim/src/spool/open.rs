@@ -57,6 +57,14 @@ impl Files {
         })
     }
 
+    /// Holds the folder again if someone removed its lock; whether that was so.
+    ///
+    /// # Errors
+    /// Why it cannot be held.
+    pub(crate) fn hold_again(&mut self) -> Result<bool, String> {
+        self.folder.as_mut().map_or(Ok(false), Folder::hold_again)
+    }
+
     /// Opens the dead letters.
     fn dead(&self, broken: &mut u64) -> Result<DeadLetters, Broken> {
         let path = self.folder.as_ref().map(Folder::dead);

@@ -76,6 +76,8 @@ pub(crate) struct Store {
     unsynced: BTreeMap<Name, Arc<dyn DiskFile>>,
     /// There are files whose names may not be on the disk.
     names: bool,
+    /// Alerts were added since it was looked whether their files have names.
+    unseen: bool,
     closed: bool,
 }
 
@@ -299,6 +301,22 @@ impl Store {
         for level in &mut self.levels {
             level.last = None;
         }
+    }
+
+    /// Whether alerts were added since [`Self::look`].
+    pub(crate) const fn is_unseen(&self) -> bool {
+        self.unseen
+    }
+
+    /// Whether the files to which alerts are added are all there. If someone removed one, others are begun.
+    pub(crate) fn look(&mut self) -> bool {
+        self.unseen = false;
+        let mut last = self.levels.iter().filter_map(|level| level.last.as_ref());
+        let there = last.all(|file| file.has_name());
+        if !there {
+            self.distrust();
+        }
+        there
     }
 
     /// Nothing is added any more.

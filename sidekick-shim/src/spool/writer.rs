@@ -1,6 +1,7 @@
 //! The spool's thread: reads what is not in memory, removes what is finished, and does all else that takes its time.
 
 mod again;
+mod files;
 mod tidy;
 
 use std::collections::BTreeSet;
@@ -32,8 +33,8 @@ const AWAIT: Duration = Duration::from_millis(2);
 /// How long what is finished may stay on the disk: after a crash it is sent again.
 const TIDY: Duration = Duration::from_millis(50);
 
-/// How often it looks whether dead letters are to be sent again and a disk that could not be written can be, and writes
-/// down how far each sink is.
+/// How often it looks whether dead letters are to be sent again, a disk that could not be written can be, and files are
+/// there still to which alerts were added, and writes down how far each sink is.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What is asked of the writer.
@@ -80,6 +81,8 @@ pub(crate) struct Writer {
     keeper: Arc<Keeper>,
     reader: Reader,
     files: Files,
+    /// Its folder could not be held again.
+    unheld: bool,
     dead: DeadLetters,
     /// How many dead letters there are.
     buried: u64,
@@ -123,6 +126,7 @@ impl Writer {
             keeper,
             reader,
             files,
+            unheld: false,
             buried: dead.count(),
             dead,
             seen: None,
@@ -258,8 +262,11 @@ impl Writer {
             || !self.unread.is_empty()
             || !self.unread_alerts.is_empty()
             || ledger.has_several();
-        if self.look.is_none() && (look || self.keeper.store().has_idle()) {
-            self.look = Some(now + LOOK);
+        if self.look.is_none() {
+            let store = self.keeper.store();
+            if look || store.is_unseen() || store.has_idle() {
+                self.look = Some(now + LOOK);
+            }
         }
     }
 

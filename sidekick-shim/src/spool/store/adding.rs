@@ -33,6 +33,7 @@ impl Store {
             self.levels.iter_mut().try_for_each(Level::write)
         };
         let result = put();
+        self.unseen = true;
         if result.is_err() {
             self.levels.iter_mut().for_each(Level::forget);
             let is_there = |(number, seq): &(usize, i64)| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +34,8 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn truncate(&self, length: u64) -> io::Result<()>;
     /// Brings its bytes to the disk.
     fn sync(&self) -> io::Result<()>;
+    /// Whether it has a name still: what is written to one that someone removed is gone with the process.
+    fn has_name(&self) -> bool;
 }
 
 /// A folder.
@@ -103,6 +105,11 @@ impl DiskFile for fs::File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn has_name(&self) -> bool {
+        // Where that cannot be told nothing was removed.
+        !self.metadata().is_ok_and(|file| file.nlink() == 0)
     }
 }
 
@@ -188,5 +195,9 @@ impl DiskFile for Bytes {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn has_name(&self) -> bool {
+        true
     }
 }

@@ -265,4 +265,8 @@ impl DiskFile for Opened {
         file.synced = file.now.clone();
         Ok(())
     }
+
+    fn has_name(&self) -> bool {
+        self.disk.state().names.values().any(|file| *file == self.file)
+    }
 }

@@ -24,6 +24,7 @@ impl Store {
             segment_bytes: (bytes / PARTS).min(SEGMENT),
             unsynced: Default::default(),
             names: false,
+            unseen: false,
             closed: false,
         };
         let gone = store.find()?;

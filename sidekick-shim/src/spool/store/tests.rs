@@ -522,6 +522,9 @@ fn a_file_that_cannot_be_synced_keeps_no_other_from_it() {
                 Err(io::Error::other("broken"))
             }
         }
+        fn has_name(&self) -> bool {
+            true
+        }
     }
     let files = [false, true].map(|works| Arc::new(Counts(Mutex::default(), works)));
     let unsynced = Unsynced {

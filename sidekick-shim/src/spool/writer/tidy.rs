@@ -50,6 +50,7 @@ impl Writer {
     pub(in crate::spool) fn look_around(&mut self) {
         self.release();
         self.look = None;
+        self.look_after_files();
         self.keeper.try_again();
         self.read_again();
         self.save_progress();
