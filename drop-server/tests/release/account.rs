@@ -80,9 +80,13 @@ impl Account {
 
     pub(crate) async fn label(&self, namespace: &str, pod: &str) -> Result<(), String> {
         let patch = json!({ "metadata": { "labels": { "security": "hit" } } });
+        self.patch(namespace, pod, &patch).await
+    }
+
+    pub(crate) async fn patch(&self, namespace: &str, pod: &str, patch: &Value) -> Result<(), String> {
         said(
             self.pods(namespace)
-                .patch(pod, &PatchParams::default(), &Patch::Merge(patch))
+                .patch(pod, &PatchParams::default(), &Patch::Strategic(patch))
                 .await,
         )
     }

@@ -144,6 +144,15 @@ async fn protected_namespaces_are_out_of_the_accounts_reach_whatever_it_may() {
                 assert!(refused.contains(why), "{refused}");
             }
         }
+        let patches = [
+            json!({ "spec": { "containers": [{ "name": "none", "image": "other" }] } }),
+            json!({ "metadata": { "finalizers": ["example.com/keep"] } }),
+        ];
+        for patch in patches {
+            let refused = account.patch(&open, "offender", &patch).await;
+            let refused = refused.expect_err("it was allowed");
+            assert!(refused.contains("labels and annotations"), "{refused}");
+        }
         for allowed in [
             account.label(&open, "offender").await,
             account.evict(&open, "offender").await,
