@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 
 use crate::body::{Unread, Whole};
 use crate::host::Host;
+use crate::keys::KeyFile;
 use crate::metrics::MEDIA_TYPE;
 
 /// Alerts of one body that are handled at a time: one sender must not take the places of all others.
@@ -49,7 +50,11 @@ async fn ready(host: &Host) -> Response<Full<Bytes>> {
         Some(_) => "the policy files as they are now are not in force: the log says why\n",
         None => "",
     };
-    let said = format!("{ready}{refused}{disarmed}limits and disarming hold for {scope}\n");
+    let keys = match host.keys().is_some_and(KeyFile::is_refused) {
+        true => "the file of signing keys as it is now is not in force: the log says why\n",
+        false => "",
+    };
+    let said = format!("{ready}{refused}{keys}{disarmed}limits and disarming hold for {scope}\n");
     text(StatusCode::OK, said)
 }
 
@@ -74,6 +79,9 @@ fn policies(host: &Host) -> Response<Full<Bytes>> {
 async fn metrics(host: &Host) -> Response<Full<Bytes>> {
     host.metrics().disarmed(host.disarmed().await.len());
     host.metrics().index_cold(host.readiness().cold().is_some());
+    host.metrics().rights_missing(host.readiness().obstacles());
+    host.metrics()
+        .keys_refused(host.keys().is_some_and(KeyFile::is_refused));
     match host.metrics().text() {
         Ok(body) => with_body(StatusCode::OK, MEDIA_TYPE, body),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
@@ -85,7 +93,7 @@ async fn post(host: &Host, request: Request<Incoming>) -> Response<Full<Bytes>> 
     let body = match host.bodies().read(body).await {
         Ok(body) => Arc::new(body),
         Err(Unread::NoRoom) => {
-            refuse(host, Unread::NoRoom.status(), &Unread::NoRoom.why());
+            host.metrics().sent_back("no_room");
             return retry();
         }
         Err(unread) => return refuse(host, unread.status(), &unread.why()),

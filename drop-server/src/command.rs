@@ -45,7 +45,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// The port to listen on if --listen is not given: Knative sets it.
-    #[arg(long, env = "PORT", default_value_t = 8080, hide = true)]
+    #[arg(long, env = "PORT", default_value = "", value_parser = port, hide_default_value = true, hide = true)]
     pub(crate) port: u16,
     /// Where the pods are.
     #[arg(long, value_enum, default_value_t = Where::Kubernetes)]
@@ -65,6 +65,14 @@ pub(crate) struct Serve {
     /// Post no Kubernetes Events about what was done.
     #[arg(long)]
     pub(crate) no_events: bool,
+}
+
+/// 8080 where it is empty, as a variable may be that nothing was filled in for.
+fn port(text: &str) -> Result<u16, &'static str> {
+    if text.is_empty() {
+        return Ok(8080);
+    }
+    text.parse().map_err(|_| "expected a number from 0 to 65535")
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -154,4 +162,17 @@ impl std::fmt::Display for Failure {
 pub(crate) fn say(text: &str) {
     // Where it is closed nobody reads it.
     let _ = writeln!(io::stderr(), "drop-server: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_port_is_the_usual_one() {
+        assert_eq!((port(""), port("0"), port("65535")), (Ok(8080), Ok(0), Ok(65535)));
+        for wrong in [" ", "http", "65536", "-1"] {
+            assert!(port(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Policies from files: each path is a file or a directory of `*.yaml` and `*.yml`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,16 +13,39 @@ pub(crate) struct File {
     text: String,
 }
 
-/// Reads every policy file below these paths.
+/// Reads every policy file below these paths, be it a pipe.
 ///
 /// # Errors
 /// A path cannot be read, or a directory holds no policy.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<File>> {
+    read_by(paths, |path| std::fs::read_to_string(path))
+}
+
+/// As [`read`], of files that are read again and again.
+///
+/// # Errors
+/// Those of [`read`], and that one is no regular file.
+pub(crate) fn read_followed(paths: &[PathBuf]) -> Result<Vec<File>> {
+    read_by(paths, followed)
+}
+
+/// The text of a file that is read again and again.
+///
+/// # Errors
+/// It cannot be read, or is no regular file: a pipe would be waited for without an end.
+pub(crate) fn followed(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::read_to_string(path)
+    } else {
+        Err(io::Error::other("it is no regular file"))
+    }
+}
+
+fn read_by(paths: &[PathBuf], text: impl Fn(&Path) -> io::Result<String>) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for path in paths {
         for file in listed(path)? {
-            let text =
-                std::fs::read_to_string(&file).with_context(|| format!("policy `{}`", file.display()))?;
+            let text = text(&file).with_context(|| format!("policy `{}`", file.display()))?;
             files.push(File {
                 name: file.display().to_string(),
                 text,

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use falco_event::cloudevents::{Forged, Keys, Received};
 
+use crate::files;
+
 /// How often the file is read. New keys count once two readings in a row agree on them.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,8 @@ type Reading = Result<String, String>;
 struct Readings {
     judged: Reading,
     last: Reading,
+    /// What was judged is not in force.
+    refused: bool,
 }
 
 impl std::fmt::Debug for Readings {
@@ -39,7 +43,7 @@ impl KeyFile {
     /// The file cannot be read, or holds no keys.
     pub fn open(path: PathBuf) -> Result<Self> {
         let shown = format!("signing keys `{}`", path.display());
-        let text = std::fs::read_to_string(&path).with_context(|| shown.clone())?;
+        let text = files::followed(&path).with_context(|| shown.clone())?;
         let keys = Keys::parse(&text).context(shown)?;
         tracing::info!(keys = ?keys, "events have to be signed with one of these keys");
         Ok(Self {
@@ -48,6 +52,7 @@ impl KeyFile {
             readings: Mutex::new(Readings {
                 judged: Ok(text.clone()),
                 last: Ok(text),
+                refused: false,
             }),
         })
     }
@@ -61,10 +66,19 @@ impl KeyFile {
         keys.verify(&event.extensions, event.alert.as_bytes())
     }
 
+    /// Whether the file as it is now is not in force.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.readings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .refused
+    }
+
     /// Reads the file once, and takes its keys if they are new, whole and right. What is wrong changes nothing.
     pub fn look(&self) {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = std::fs::read_to_string(&self.path).map_err(|error| error.to_string());
+        let read = files::followed(&self.path).map_err(|error| error.to_string());
         let settled = read == readings.last;
         readings.last = read;
         if !settled || readings.last == readings.judged {
@@ -74,10 +88,14 @@ impl KeyFile {
         let text = readings.judged.as_ref().map_err(String::clone);
         match text.and_then(|text| Keys::parse(text).map_err(|error| error.to_string())) {
             Ok(keys) => {
+                readings.refused = false;
                 tracing::info!(keys = ?keys, "new signing keys are in force");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
             }
-            Err(why) => tracing::error!(why, "the file of signing keys is wrong: the old ones stay"),
+            Err(why) => {
+                readings.refused = true;
+                tracing::error!(why, "the file of signing keys is wrong: the old ones stay");
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub struct Metrics {
     policies_refused: Gauge,
     disarmed: Gauge,
     cold: Gauge,
+    rights_missing: Gauge,
+    keys_refused: Gauge,
     sent_back: Family<Why, Counter>,
 }
 
@@ -67,6 +69,8 @@ impl Default for Metrics {
             policies_refused: Gauge::default(),
             disarmed: Gauge::default(),
             cold: Gauge::default(),
+            rights_missing: Gauge::default(),
+            keys_refused: Gauge::default(),
             sent_back: Family::default(),
         };
         for outcome in ["acted", "observed", "ignored", "skipped", "duplicate", "failed"] {
@@ -155,6 +159,10 @@ impl Metrics {
         registry.register("scopes_disarmed", help, self.disarmed.clone());
         let help = "1 while the index cannot tell of all pods that the policies reach, else 0";
         registry.register("index_cold", help, self.cold.clone());
+        let help = "Rights that the policies need and the account lacks";
+        registry.register("rights_missing", help, self.rights_missing.clone());
+        let help = "1 while the file of signing keys as it is now is not in force, else 0";
+        registry.register("keys_refused", help, self.keys_refused.clone());
         let help = "Deliveries of alerts without a record, answered 503";
         registry.register("sent_back", help, self.sent_back.clone());
     }
@@ -214,6 +222,16 @@ impl Metrics {
     /// Whether the index cannot tell of all pods.
     pub(crate) fn index_cold(&self, is_cold: bool) {
         self.cold.set(i64::from(is_cold));
+    }
+
+    /// So many rights are missing.
+    pub(crate) fn rights_missing(&self, rights: usize) {
+        self.rights_missing.set(i64::try_from(rights).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the file of keys is not in force.
+    pub(crate) fn keys_refused(&self, is_refused: bool) {
+        self.keys_refused.set(i64::from(is_refused));
     }
 
     /// A delivery that nothing else tells of.

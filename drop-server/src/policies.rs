@@ -4,7 +4,7 @@
 //! renamed over, a ConfigMap's symlink swapped, a file added to a directory — and misses none.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -189,7 +189,7 @@ impl Follower {
     /// # Errors
     /// They cannot be read, or are wrong: then every mistake is named.
     pub fn start(paths: Vec<PathBuf>, own: Option<Namespace>) -> Result<(Self, Policies)> {
-        let files = files::read(&paths)?;
+        let files = files::read_followed(&paths)?;
         let policies = parse(&files, own.as_ref())?;
         let read: Reading = Ok(files);
         Ok((
@@ -205,7 +205,7 @@ impl Follower {
 
     /// Reads the files once, and puts them in force if they are new, whole and right. What is wrong changes nothing.
     pub fn look(&mut self, store: &Store) {
-        let read = files::read(&self.paths).map_err(|error| format!("{error:#}"));
+        let read = files::read_followed(&self.paths).map_err(|error| format!("{error:#}"));
         let settled = read == self.last;
         self.last = read;
         if !settled || self.last == self.judged {
@@ -224,20 +224,20 @@ impl Follower {
     }
 
     /// Looks again and again. Never returns.
-    pub(crate) async fn follow(mut self, store: Arc<Store>) {
+    pub(crate) async fn follow(self, store: Arc<Store>) {
         let mut tick = tokio::time::interval(EVERY);
+        let follower = Arc::new(Mutex::new(self));
         loop {
             tick.tick().await;
-            let looked = tokio::task::spawn_blocking({
-                let store = Arc::clone(&store);
-                move || {
-                    self.look(&store);
-                    self
-                }
-            });
-            match looked.await {
-                Ok(follower) => self = follower,
-                Err(error) => return tracing::error!(%error, "the policy files are not followed any more"),
+            let (follower, store) = (Arc::clone(&follower), Arc::clone(&store));
+            let look = move || {
+                follower
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .look(&store)
+            };
+            if let Err(error) = tokio::task::spawn_blocking(look).await {
+                tracing::error!(%error, "a look at the policy files broke off; it goes on");
             }
         }
     }

@@ -20,6 +20,14 @@ impl Readiness {
         *self.obstacles.write().unwrap_or_else(PoisonError::into_inner) = obstacles;
     }
 
+    /// How many there are.
+    pub(crate) fn obstacles(&self) -> usize {
+        self.obstacles
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     /// Tells of this index too, while it cannot tell of the pods.
     pub(crate) fn with_index(self, index: Index) -> Self {
         let index = Some(index);

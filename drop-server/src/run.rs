@@ -127,10 +127,8 @@ async fn until_drained(listener: TcpListener, host: Arc<Host>, gone: Option<Gone
 }
 
 fn load(options: &Serve) -> anyhow::Result<(Follower, Policies)> {
-    let own = options
-        .namespace
-        .clone()
-        .or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
+    let told = options.namespace.clone().filter(|name| !name.is_empty());
+    let own = told.or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
     let own = own.map(|own| Namespace::try_from(own.trim()).context("the namespace of falco-drop itself"));
     Follower::start(options.policy.clone(), own.transpose()?)
 }

@@ -79,6 +79,23 @@ fn a_file_written_in_place_takes_effect_once_it_is_whole() {
     }
 }
 
+/// A pipe that nobody writes would be waited for without an end.
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let mut followed = Followed::new("p.yaml", |directory| {
+        fs::write(directory.join("p.yaml"), policy(0)).unwrap()
+    });
+    fs::remove_file(followed.path("p.yaml")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(followed.path("p.yaml")).unwrap();
+    followed.settle();
+    let refused = followed.store.status().refused.unwrap();
+    assert!(refused.ends_with("it is no regular file"), "{refused}");
+    fs::remove_file(followed.path("p.yaml")).unwrap();
+    fs::write(followed.path("p.yaml"), policy(1)).unwrap();
+    followed.settle();
+    assert_eq!(followed.generation(), 2);
+}
+
 #[test]
 fn a_file_renamed_over_the_old_one_takes_effect() {
     let mut followed = Followed::new("p.yaml", |directory| {

@@ -146,7 +146,20 @@ async fn a_key_is_changed_without_a_moment_in_which_neither_counts() {
         (202, 202),
         "what is wrong changes nothing"
     );
+    let told = async |refused: bool| {
+        let metrics = signed.stage.get("/metrics").await;
+        let gauge = format!("falco_drop_keys_refused {}\n", u8::from(refused));
+        assert!(metrics.contains(&gauge), "{metrics}");
+        let ready = signed.stage.get("/readyz").await;
+        assert_eq!(
+            ready.contains("the file of signing keys as it is now"),
+            refused,
+            "{ready}"
+        );
+    };
+    told(true).await;
     signed.rewrite(next);
+    told(false).await;
     assert_eq!((status(KEYS).await, status(next).await), (403, 202));
 }
 
