@@ -54,7 +54,7 @@ impl Writer {
             self.put_back.clear();
             return Ok(false);
         }
-        let (kept, all) = self.put_all_back(&again);
+        let (kept, sent, all) = self.put_all_back(&again);
         again.retain(|(number, _)| self.put_back.contains(number));
         // Where this fails they are not put back once more.
         self.dead.settle(&again, &kept)?;
@@ -63,11 +63,15 @@ impl Writer {
         });
         self.buried = self.dead.count();
         self.keeper.metrics.dead_letters(self.buried);
+        if sent > 0 {
+            tracing::info!(alerts = sent, "dead letters are sent again");
+        }
         all
     }
 
-    /// Puts dead letters among the alerts again; the numbers of those that stay, and whether there was room for all.
-    fn put_all_back(&mut self, letters: &[(i64, DeadLetter)]) -> (Vec<i64>, Result<bool, Broken>) {
+    /// Puts dead letters among the alerts again; the numbers of those that stay, how many are sent, and whether there was
+    /// room for all.
+    fn put_all_back(&mut self, letters: &[(i64, DeadLetter)]) -> (Vec<i64>, usize, Result<bool, Broken>) {
         let keeper = Arc::clone(&self.keeper);
         let mut store = keeper.store();
         let (mut written, mut kept, mut all) = (Vec::new(), Vec::new(), Ok(true));
@@ -88,8 +92,10 @@ impl Writer {
                 break;
             }
         }
-        let committed = self.commit(store, written);
-        (kept, committed.and(all))
+        match self.commit(store, written) {
+            Ok(sent) => (kept, sent, all),
+            Err(error) => (kept, 0, Err(error)),
+        }
     }
 
     /// Writes one among the alerts.
@@ -126,14 +132,14 @@ impl Writer {
         Ok(PutBack::Written(Written { key, item, sink }))
     }
 
-    /// Tells the sinks of what was written. It leaves the dead letters for good: it has to be on the disk.
+    /// Tells the sinks of what was written; how many. It leaves the dead letters for good: it has to be on the disk.
     fn commit(
         &mut self,
         mut store: MutexGuard<'_, Store>,
         written: Vec<(i64, Written)>,
-    ) -> Result<(), Broken> {
+    ) -> Result<usize, Broken> {
         if written.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let ledger = &self.keeper.ledger;
         if let Err(error) = store.take_unsynced().sync() {
@@ -143,12 +149,12 @@ impl Writer {
             }
             return Err(failed(&error));
         }
-        tracing::info!(alerts = written.len(), "dead letters are sent again");
+        let sent = written.len();
         for (number, Written { key, item, sink }) in written {
             ledger.committed(std::iter::once((key, item)), Some(sink));
             self.put_back.insert(number);
         }
-        Ok(())
+        Ok(sent)
     }
 }
 
