@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -9,8 +10,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::answer;
 use crate::host::Host;
@@ -37,6 +39,12 @@ const UNREAD_WITHIN: Duration = Duration::from_secs(60);
 /// than the 40 s of the manifests.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 
+/// After the first signal, how long a request may take to begin: who has sent a part of a header holds up no end.
+const BEGIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often is looked whether a connection has a request in flight then.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Why accepting failed last time may pass: too many open files, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -45,6 +53,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (ending, late) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -54,17 +63,29 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
             () = &mut shutdown => break,
             next = next => next,
         };
-        let connection = graceful.watch(connection(stream, Arc::clone(&host)));
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let connection = graceful.watch(connection(stream, Arc::clone(&host), Arc::clone(&in_flight)));
+        let late = late.clone();
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                () = asks_nothing(late, &in_flight) => {
+                    tracing::debug!("a connection was ended: its request had not begun");
+                }
             }
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
     drop((listener, host));
-    if tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
+    let mut drained = std::pin::pin!(graceful.shutdown());
+    if timeout(BEGIN_WITHIN, &mut drained).await.is_ok() {
+        return;
+    }
+    ending.send_replace(true);
+    if timeout(DRAIN_WITHIN.saturating_sub(BEGIN_WITHIN), drained)
         .await
         .is_err()
     {
@@ -74,6 +95,15 @@ pub async fn serve(listener: TcpListener, host: Arc<Host>, shutdown: impl Future
         );
     }
     connections.shutdown().await;
+}
+
+/// Ready when it is late and no request is in flight.
+async fn asks_nothing(mut late: watch::Receiver<bool>, in_flight: &AtomicUsize) {
+    // Where the server is gone its connections are too.
+    let _ = late.wait_for(|late| *late).await;
+    while in_flight.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The next connection. That one cannot be accepted is no reason to accept no other.
@@ -102,10 +132,19 @@ fn end_if_unread(stream: &TcpStream, within: Duration) {
     let _ = (stream, within);
 }
 
-fn connection(stream: TcpStream, host: Arc<Host>) -> impl GracefulConnection<Error = hyper::Error> {
+fn connection(
+    stream: TcpStream,
+    host: Arc<Host>,
+    in_flight: Arc<AtomicUsize>,
+) -> impl GracefulConnection<Error = hyper::Error> {
     let respond = service_fn(move |request| {
-        let host = Arc::clone(&host);
-        async move { Ok::<_, std::convert::Infallible>(answer::answer(&host, request).await) }
+        let (host, in_flight) = (Arc::clone(&host), Arc::clone(&in_flight));
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let answer = answer::answer(&host, request).await;
+            in_flight.fetch_sub(1, Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())

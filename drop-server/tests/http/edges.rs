@@ -110,6 +110,24 @@ async fn the_drain_finishes_what_is_under_way_and_accepts_nothing_new() {
 }
 
 #[tokio::test]
+async fn half_a_header_does_not_hold_up_the_end() {
+    let (stage, arrived, let_through) = held().await;
+    let mut half = stage.connect().await;
+    half.write_all(b"POST / HT").await.unwrap();
+    let mut whole = stage.connect().await;
+    let body = alert(&stage.pod());
+    let whole_request = request("content-type: application/json\r\n", body.as_bytes());
+    whole.write_all(&whole_request).await.unwrap();
+    soon(arrived.acquire()).await.unwrap().forget();
+    stage.stop.cancel();
+    assert_eq!(half.read(&mut [0; 8]).await.unwrap(), 0, "it is closed");
+    // Who was answering goes on.
+    let_through.add_permits(1);
+    assert_eq!(soon(answer(&mut whole)).await.status, 202);
+    soon(stage.server).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_alert_in_flight_finishes_under_the_policy_it_started_with() {
     let (mut stage, arrived, let_through) = held().await;
     let before = stage.store.status().active;
