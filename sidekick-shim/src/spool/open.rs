@@ -42,7 +42,10 @@ impl Files {
             Some(folder) => Arc::new(InFolder(folder.path().to_owned())),
             None => Arc::new(InMemory::default()),
         };
-        let (store, aside) = Store::open(disk, spool.bytes as u64).map_err(|error| error.to_string())?;
+        let (mut store, aside) = Store::open(disk, spool.bytes as u64).map_err(|error| error.to_string())?;
+        if spool.durability == Durability::PowerLoss {
+            store.write_ahead(spool.bytes as u64 / 2);
+        }
         for file in &aside {
             tracing::error!(file, "a file of the spool is broken: it is set aside");
         }

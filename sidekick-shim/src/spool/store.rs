@@ -1,9 +1,9 @@
 //! Alerts in files.
 //!
 //! Each priority is a level of its own, and in it an alert's number is the next one. The alerts of a level are in
-//! segments, files to which is only ever added; that one is gone is written in a file beside. A segment is removed when
-//! all of its alerts are gone, and its numbers become those of the one before it; it is written anew without those that
-//! are gone when they take too much room. The last segment of a
+//! segments, files to which is only ever added, at their end or in the place of zeros that were written ahead; that one is
+//! gone is written in a file beside. A segment is removed when all of its alerts are gone, and its numbers become those of
+//! the one before it; it is written anew without those that are gone when they take too much room. The last segment of a
 //! level stays, be it empty: its name says which number is next, and none is given twice.
 //!
 //! What was written in part when the process or the machine ended is passed over by its checksum. A start adds to new
@@ -56,6 +56,11 @@ impl Count {
         self.bytes.checked_div(self.alerts).unwrap_or_default()
     }
 
+    /// Something of it took so many bytes, and takes so many now.
+    fn resize(&mut self, before: u64, now: u64) {
+        self.bytes = self.bytes.saturating_add(now).saturating_sub(before);
+    }
+
     fn take(&mut self, other: Self) {
         self.alerts = self.alerts.saturating_sub(other.alerts);
         self.bytes = self.bytes.saturating_sub(other.bytes);
@@ -72,6 +77,8 @@ pub(crate) struct Store {
     disk: Arc<dyn Disk>,
     levels: [Level; LEVELS],
     segment_bytes: u64,
+    /// Up to how many bytes in all there is more of it ahead of what is added; none if it is not synced at once.
+    ahead: u64,
     /// Files with bytes that may not be on the disk, beside the last segments.
     unsynced: BTreeMap<Name, Arc<dyn DiskFile>>,
     /// There are files whose names may not be on the disk.
@@ -90,6 +97,8 @@ struct Level {
     /// The last segment's file, once something was added.
     last: Option<Arc<dyn DiskFile>>,
     unsynced: bool,
+    /// What is behind its alerts is not known: nothing is added to it any more.
+    torn: bool,
     count: Count,
     /// Alerts that are to be written together, and how many these are.
     together: Vec<u8>,
@@ -327,7 +336,7 @@ impl Store {
     /// Whether a file can be written.
     pub(crate) fn try_to_write(&self) -> io::Result<()> {
         const TRIAL: &str = "trial";
-        self.disk.create(TRIAL)?.append(&[0; 4096])?;
+        self.disk.create(TRIAL)?.write(&[0; 4096], 0)?;
         self.disk.remove(TRIAL)
     }
 
@@ -361,7 +370,7 @@ impl Level {
             _ if new.is_empty() => Ok(()),
             _ => segment.say(name, new, disk),
         };
-        self.count.bytes = (self.count.bytes + segment.on_disk()).saturating_sub(before);
+        self.count.resize(before, segment.on_disk());
         said
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::frame::Frame;
 use super::segment::Name;
-use super::{Count, Level, Store, no_level, on_disk};
+use super::{Level, Store, no_level, on_disk};
+
+/// The most zeros that a file has behind its alerts.
+const AHEAD: u64 = 256 * 1024;
 
 /// How much memory is kept for what is written together, in bytes.
 const TOGETHER: usize = 64 * 1024;
@@ -33,6 +36,7 @@ impl Store {
             self.levels.iter_mut().try_for_each(Level::write)
         };
         let result = put();
+        self.lengthen();
         self.unseen = true;
         if result.is_err() {
             self.levels.iter_mut().for_each(Level::forget);
@@ -42,6 +46,24 @@ impl Store {
             added.iter_mut().for_each(|added| *added = added.filter(is_there));
         }
         (added, result)
+    }
+
+    /// From now on files are made longer ahead of what is added, as long as the store has at most so many bytes: what takes
+    /// the place of zeros is synced in two thirds of the time, since the file system has nothing to write down of it.
+    pub(crate) fn write_ahead(&mut self, most: u64) {
+        self.ahead = most;
+    }
+
+    /// Makes the files longer to which was added, and which have nothing ahead.
+    fn lengthen(&mut self) {
+        let segment_bytes = self.segment_bytes;
+        let is_due = |level: &Level| level.zeros(segment_bytes) > 0;
+        if self.bytes() > self.ahead || !self.levels.iter().any(is_due) || !self.has_room() {
+            return;
+        }
+        for level in self.levels.iter_mut().filter(|level| is_due(level)) {
+            level.lengthen(segment_bytes);
+        }
     }
 
     /// Lets an alert be written with others.
@@ -56,7 +78,7 @@ impl Store {
             .segments
             .values()
             .next_back()
-            .filter(|_| level.last.is_some());
+            .filter(|_| level.last.is_some() && !level.torn);
         let bytes = last.map(|segment| segment.bytes + level.together.len() as u64);
         if bytes.is_none_or(|bytes| bytes > 0 && bytes + size > segment_bytes) {
             level.write()?;
@@ -88,6 +110,7 @@ impl Store {
         // What could not be written may be there in part.
         let file = disk.create(&name.alerts())?;
         let full = level.last.replace(file);
+        level.torn = false;
         let unsynced = std::mem::take(&mut level.unsynced);
         level.next = first;
         level.segments.entry(first).or_default();
@@ -106,20 +129,53 @@ impl Level {
         let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
             return Err(io::Error::other("there is no segment"));
         };
-        if let Err(error) = file.append(&self.together) {
-            if file.truncate(segment.bytes).is_err() {
-                self.last = None;
-            }
-            return Err(error);
+        let before = segment.on_disk();
+        let written = file.write(&self.together, segment.bytes);
+        if written.is_ok() {
+            let bytes = self.together.len() as u64;
+            segment.bytes += bytes;
+            segment.zeros = segment.zeros.saturating_sub(bytes);
+            segment.numbers += self.alerts;
+            self.next = self.next.saturating_add_unsigned(self.alerts);
+            self.unsynced = true;
+            self.count.alerts += self.alerts;
+        } else if file.truncate(segment.bytes).is_ok() {
+            segment.zeros = 0;
+        } else {
+            self.torn = true;
         }
-        let (alerts, bytes) = (self.alerts, self.together.len() as u64);
-        segment.bytes += bytes;
-        segment.numbers += alerts;
-        self.next = self.next.saturating_add_unsigned(alerts);
-        self.unsynced = true;
-        self.count.add(Count { alerts, bytes });
-        self.forget();
-        Ok(())
+        self.count.resize(before, segment.on_disk());
+        if written.is_ok() {
+            self.forget();
+        }
+        written
+    }
+
+    /// How many zeros are to be written behind its last alerts, if it was just added to: some times what there is, so that
+    /// little that is added takes little.
+    fn zeros(&self, segment_bytes: u64) -> u64 {
+        let last = self.segments.values().next_back();
+        let last = last.filter(|last| self.unsynced && last.zeros == 0);
+        last.map_or(0, |last| {
+            let left = segment_bytes.saturating_sub(last.bytes);
+            (3 * last.bytes).min(left).min(AHEAD)
+        })
+    }
+
+    /// Writes these zeros. Those that cannot be written are not needed.
+    fn lengthen(&mut self, segment_bytes: u64) {
+        let zeros = self.zeros(segment_bytes);
+        let bytes = vec![0; usize::try_from(zeros).unwrap_or_default()];
+        let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
+            return;
+        };
+        match file.write(&bytes, segment.bytes) {
+            Ok(()) => {
+                segment.zeros = zeros;
+                self.count.resize(0, zeros);
+            }
+            Err(_) => self.torn |= file.truncate(segment.bytes).is_err(),
+        }
     }
 
     /// Nothing is to be written any more.

@@ -25,10 +25,10 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn free(&self) -> Option<u64>;
 }
 
-/// A file that grows at its end.
+/// A file.
 pub(crate) trait DiskFile: Debug + Send + Sync {
-    /// All of it, or an error: then some of it may be there.
-    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Writes all of it, at its end or in the place of other bytes, or fails: then some of it may be there.
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()>;
     /// Fills all of `bytes`, or fails.
     fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
     fn truncate(&self, length: u64) -> io::Result<()>;
@@ -57,18 +57,13 @@ impl Disk for InFolder {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(self.0.join(name))?;
-        file.set_len(0)?;
-        Ok(Arc::new(file))
+        let options = options.read(true).write(true).create(true).truncate(true);
+        Ok(Arc::new(options.open(self.0.join(name))?))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        Ok(Arc::new(options.read(true).append(true).open(self.0.join(name))?))
+        Ok(Arc::new(options.read(true).write(true).open(self.0.join(name))?))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -90,9 +85,8 @@ impl Disk for InFolder {
 }
 
 impl DiskFile for fs::File {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self;
-        io::Write::write_all(&mut file, bytes)
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
     }
 
     fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
@@ -130,6 +124,12 @@ impl Bytes {
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes bytes at a place that is within what is there, or at its end.
+pub(super) fn put(file: &mut Vec<u8>, bytes: &[u8], at: usize) {
+    let end = at.saturating_add(bytes.len()).min(file.len());
+    file.splice(at.min(end)..end, bytes.iter().copied());
 }
 
 impl Disk for InMemory {
@@ -174,8 +174,12 @@ impl Disk for InMemory {
 }
 
 impl DiskFile for Bytes {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.bytes().extend_from_slice(bytes);
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        put(
+            &mut self.bytes(),
+            bytes,
+            usize::try_from(at).map_err(io::Error::other)?,
+        );
         Ok(())
     }
 

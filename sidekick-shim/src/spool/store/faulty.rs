@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, put};
 
 const SECTOR: usize = 512;
 
@@ -225,17 +225,19 @@ impl Disk for Faulty {
 }
 
 impl DiskFile for Opened {
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let mut state = self.disk.state();
         state.step()?;
         if state.refused.take_if(|refused| bytes.len() >= *refused).is_some() {
             return Err(io::Error::other("refused"));
         }
+        let at = usize::try_from(at).unwrap();
+        let there = state.files[self.file].now.len().checked_sub(at).unwrap();
         let room = state
             .room
-            .map_or(usize::MAX, |room| room.saturating_sub(state.used()));
+            .map_or(usize::MAX, |room| room.saturating_sub(state.used()) + there);
         let fits = bytes.len().min(room);
-        state.files[self.file].now.extend_from_slice(&bytes[..fits]);
+        put(&mut state.files[self.file].now, &bytes[..fits], at);
         if fits < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -79,11 +79,13 @@ fn next<'a>(bytes: &'a [u8], from: usize, of: &RangeInclusive<i64>) -> Option<(u
     starts.find_map(|(_, at)| whole(bytes, at))
 }
 
-/// Whether these bytes begin with a frame of this number that was written to its end, be it that they changed since.
+/// Whether these bytes begin with an alert of this number that was written to its end, be it that they changed since.
+/// Where zeros are left of those in whose place it came it was not.
 pub(super) fn was_whole(bytes: &[u8], number: i64) -> bool {
     let head = bytes.first_chunk().and_then(numbers);
     let is_it = head.is_some_and(|(found, _)| found == number);
-    is_it && length(bytes, 0).is_some_and(|length| length <= bytes.len())
+    let data = length(bytes, 0).and_then(|length| bytes.get(HEAD..length));
+    is_it && data.is_some_and(|data| !data.contains(&0))
 }
 
 /// How long the frame here says it is.

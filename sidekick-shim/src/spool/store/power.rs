@@ -161,6 +161,9 @@ fn carry_out(store: &mut Store, step: &Step, model: &mut Model) -> io::Result<()
 /// Does the steps until the power goes.
 fn until_cut(disk: &Faulty, syncs: bool, steps: &[Step], model: &mut Model) -> io::Result<()> {
     let mut store = Store::open(Arc::new(disk.clone()), BOUND)?.0;
+    if syncs {
+        store.write_ahead(BOUND / 2);
+    }
     for step in steps {
         carry_out(&mut store, step, model)?;
         if syncs || matches!(step, Step::Sync) {

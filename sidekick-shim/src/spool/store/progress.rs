@@ -79,7 +79,7 @@ impl Progress {
             return Ok(());
         }
         let file = self.disk.create(NEW_PROGRESS)?;
-        file.append(&bytes)?;
+        file.write(&bytes, 0)?;
         file.sync()?;
         self.disk.rename(NEW_PROGRESS, PROGRESS)?;
         self.written = bytes;

@@ -78,8 +78,10 @@ impl Name {
 pub(super) struct Segment {
     /// How many numbers are its own, from its first on. There may be fewer alerts in it.
     pub(super) numbers: u64,
-    /// The length of its file.
+    /// How many bytes of its file may be alerts.
     pub(super) bytes: u64,
+    /// The zeros behind them, in whose place the next ones come.
+    pub(super) zeros: u64,
     /// Alerts that nobody waits for any more.
     pub(super) gone: Ranges,
     /// How many these are, and of how many the file has been cleared.
@@ -101,7 +103,7 @@ impl Segment {
 
     /// What both files take.
     pub(super) fn on_disk(&self) -> u64 {
-        self.bytes.saturating_add(self.said.unwrap_or_default())
+        self.bytes + self.zeros + self.said.unwrap_or_default()
     }
 
     /// About how many bytes of the file are of alerts that are gone.
@@ -148,7 +150,7 @@ impl Segment {
             None => (disk.create(&name.gone())?, 0),
         };
         // Where this fails all is said again the next time.
-        file.append(&bytes)?;
+        file.write(&bytes, length)?;
         self.said = Some(length.saturating_add(bytes.len() as u64));
         Ok(())
     }

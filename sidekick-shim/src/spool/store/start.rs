@@ -22,6 +22,7 @@ impl Store {
             disk,
             levels: Default::default(),
             segment_bytes: (bytes / PARTS).min(SEGMENT),
+            ahead: 0,
             unsynced: Default::default(),
             names: false,
             unseen: false,
@@ -95,7 +96,7 @@ impl Store {
                 if was_whole(rest, frame.number.saturating_add(1)) {
                     // Who reads it finds that it cannot be read.
                     segment.numbers += 1;
-                } else if !rest.is_empty() {
+                } else if rest.iter().any(|byte| *byte != 0) {
                     let (file, torn) = (name.alerts(), rest.len());
                     tracing::warn!(
                         file,

@@ -267,9 +267,15 @@ fn a_torn_end_costs_itself_alone() {
     drop(store);
     let path = folder.path().join(&files(&folder)[0]);
     let whole = fs::read(&path).unwrap();
-    for torn in (1..whole.len()).rev() {
+    let lengths = [None, Some(whole.len() + 50)];
+    for (torn, zeros) in (1..whole.len())
+        .rev()
+        .flat_map(|torn| lengths.map(|zeros| (torn, zeros)))
+    {
         let other = tempfile::tempdir().unwrap();
-        fs::write(other.path().join(path.file_name().unwrap()), &whole[..torn]).unwrap();
+        let mut left = whole[..torn].to_vec();
+        left.resize(zeros.unwrap_or(torn), 0);
+        fs::write(other.path().join(path.file_name().unwrap()), left).unwrap();
         let disk = Arc::new(InFolder(other.path().to_owned()));
         let (mut store, _) = Store::open(disk, BOUND).unwrap();
         let kept = alerts(&store);
@@ -283,6 +289,36 @@ fn a_torn_end_costs_itself_alone() {
         drop(store);
         assert_eq!(alerts(&self::store(&other)).len(), kept.len() + 1, "{torn}");
     }
+}
+
+#[test]
+fn what_is_written_ahead_has_its_room_and_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = self::store(&folder);
+    let most = BOUND / 2;
+    store.write_ahead(most);
+    let (mut added, mut ahead) = (0_usize, 0);
+    while store.bytes() < most + 64 * 1024 {
+        let before = store.bytes();
+        filled(&mut store, added % 3, 1, &[b'x'; 500]);
+        assert!(store.take_unsynced().sync().is_ok());
+        added += 1;
+        assert_eq!(store.bytes(), bytes(&folder));
+        let grown = store.bytes() - before;
+        assert!(
+            grown <= 16 * 1024 && (before <= most || grown <= on_disk(500)),
+            "{grown}"
+        );
+        ahead += usize::from(grown == 0);
+    }
+    assert!(ahead > added / 2, "most take the place of zeros: {ahead}");
+    assert_eq!(alerts(&store).len(), added);
+    drop(store);
+    let mut store = self::store(&folder);
+    filled(&mut store, 1, 1, b"y");
+    assert_eq!(alerts(&store).len(), added + 1);
+    (0..3).for_each(|level| remove(&mut store, level, 1..=i64::MAX));
+    assert_eq!((store.bytes(), bytes(&folder)), (0, 0));
 }
 
 #[test]
@@ -505,7 +541,7 @@ fn a_file_that_cannot_be_synced_keeps_no_other_from_it() {
     #[derive(Debug)]
     struct Counts(Mutex<u32>, bool);
     impl DiskFile for Counts {
-        fn append(&self, _: &[u8]) -> io::Result<()> {
+        fn write(&self, _: &[u8], _: u64) -> io::Result<()> {
             Ok(())
         }
         fn read(&self, _: &mut [u8], _: u64) -> io::Result<()> {

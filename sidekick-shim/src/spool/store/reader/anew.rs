@@ -44,8 +44,9 @@ impl Store {
             return self.disk.remove(&part.name.anew());
         };
         self.disk.rename(&part.name.anew(), &part.name.alerts())?;
-        level.bytes = (level.bytes + bytes).saturating_sub(segment.bytes);
-        segment.bytes = bytes;
+        let before = segment.on_disk();
+        (segment.bytes, segment.zeros) = (bytes, 0);
+        level.resize(before, segment.on_disk());
         segment.cleared += part.gone;
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Reader {
         }
         self.known.retain(|index| index.name != part.name);
         let file = disk.create(&part.name.anew())?;
-        file.append(&bytes)?;
+        file.write(&bytes, 0)?;
         // What it takes the place of was on the disk.
         file.sync()?;
         Ok(bytes.len() as u64)
