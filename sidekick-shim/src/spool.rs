@@ -9,6 +9,7 @@
 mod clock;
 pub(crate) mod dead;
 pub(crate) mod folder;
+mod gather;
 mod keeper;
 mod ledger;
 mod open;
@@ -30,6 +31,7 @@ use crate::config::{self, Sink, WhenFull};
 use crate::metrics::{Metrics, Spooled};
 use crate::observer::Observer;
 use dead::DeadLetter;
+use gather::{Gathered, Together};
 use keeper::{Durably, Keep, Keeper};
 pub(crate) use ledger::{Ledger, Short};
 use open::Files;
@@ -179,6 +181,7 @@ impl Spool {
             To::Inline(writer) => {
                 let mut writer = writer.lock().unwrap();
                 let reply = writer.carry_out(vec![command]);
+                drop(self.keeper.gathered.take_all());
                 self.keeper.release();
                 writer.tidy_at_once();
                 if let Some(reply) = reply {
@@ -237,9 +240,9 @@ impl Spool {
             make_room,
             reply,
         };
-        if self.keeper.gather(keep) {
+        if self.keeper.gathered.add(keep) {
             // Others who are ready too join in; for all of them it is one write. It is made also if this is dropped.
-            let _gathered = Gathered(self);
+            let _turn = Turn(self);
             tokio::task::yield_now().await;
         }
         written.await.unwrap_or(Err(Short::Unwritable))
@@ -292,17 +295,22 @@ impl Spool {
     }
 }
 
-/// Alerts that were gathered, and are kept at the end of this.
-struct Gathered<'a>(&'a Spool);
+/// A turn of the runtime; what was gathered is kept at its end.
+struct Turn<'a>(&'a Spool);
 
-impl Drop for Gathered<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let Self(spool) = self;
-        let gathered = spool.keeper.gathered();
+        let Some(Together { keeps, awaited }) = spool.keeper.gathered.take() else {
+            return;
+        };
         if matches!(spool.keeper.durably, Durably::AtOnce) {
             // It may take long.
-            spool.ask(Command::Keep(gathered));
-        } else if spool.keeper.keep_and_reply(gathered) {
+            spool.ask(Command::Keep(Together { keeps, awaited }));
+            if awaited {
+                spool.keeper.release();
+            }
+        } else if spool.keeper.keep_and_reply(keeps) {
             spool.ask(Command::Tidy);
         }
     }
@@ -340,7 +348,7 @@ fn prepare(
         metrics: Arc::clone(metrics),
         observer: Arc::clone(observer),
         durably,
-        gathered: Mutex::default(),
+        gathered: Gathered::default(),
     });
     let (replies, out) = unbounded_channel();
     let writer = Writer::new(Arc::clone(&keeper), files, dead, progress, replies);

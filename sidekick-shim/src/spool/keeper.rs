@@ -1,8 +1,9 @@
 //! Keeps alerts: written first, then told to the senders and answered.
 //!
 //! What is taken in one turn of the runtime is written together. With durability `crash` whoever was first does it: that
-//! costs one call of the system, into memory of the kernel. With `power-loss` the spool's thread does, and more of them
-//! together, while it waits for the disk; who waits is answered then, and the senders are told a moment later.
+//! costs one call of the system, into memory of the kernel. With `power-loss` the spool's thread does, and waits a moment
+//! for those whom it answered last, to wait for the disk once for all of them. The senders are told when these are there,
+//! so that what they do falls into that wait.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use falco_event::{Alert, Timestamp};
 use tokio::sync::oneshot;
 
+use super::gather::Gathered;
 use super::ledger::{Ledger, Short};
 use super::store::{LEVELS, Progress, Store, on_disk};
 use super::sync::Syncer;
@@ -39,7 +41,7 @@ pub(crate) struct Keeper {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) durably: Durably,
     /// What is to be kept together next.
-    pub(super) gathered: Mutex<Vec<Keep>>,
+    pub(super) gathered: Gathered,
 }
 
 /// When what is written is brought to the disk.
@@ -53,19 +55,6 @@ pub(crate) enum Durably {
 impl Keeper {
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts alerts with those that are kept together next; whether they are the first of these.
-    pub(super) fn gather(&self, keep: Keep) -> bool {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        gathered.push(keep);
-        gathered.len() == 1
-    }
-
-    /// What was gathered.
-    pub(super) fn gathered(&self) -> Vec<Keep> {
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *gathered)
     }
 
     /// Keeps alerts and tells who waits. Whether the thread of the spool should be told.

@@ -351,7 +351,7 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
             .map(|alert: &Alert| on_disk(alert.as_bytes().len()))
             .sum();
         spool.ledger().promise(promised).unwrap();
-        spool.keeper.gather(Keep {
+        spool.keeper.gathered.add(Keep {
             alerts: alerts.into(),
             promised,
             make_room: false,
@@ -362,7 +362,9 @@ fn what_is_written_with_others_is_there_once_whatever_becomes_of_them() {
     let kept = [gather(vec![alert("a"), debug]), gather(vec![alert("b")])];
     // The notices are written, and the other of the first of them is not; alone it is.
     disk.refuse_once(1_000);
-    let tell = spool.keeper.keep_and_reply(spool.keeper.gathered());
+    let tell = spool
+        .keeper
+        .keep_and_reply(spool.keeper.gathered.take_all().keeps);
     assert!(tell, "what was taken back has to go");
     for mut kept in kept {
         assert_eq!(kept.try_recv().unwrap(), Ok(()));
@@ -416,13 +418,20 @@ fn a_dead_letter_goes_to_its_sink_or_stays_one() {
     );
 }
 
-fn to_keep(rule: &str) -> Command {
-    Command::Keep(vec![Keep {
+fn to_keep(rule: &str) -> Keep {
+    Keep {
         alerts: [alert(rule)].into(),
         promised: 0,
         make_room: false,
         reply: oneshot::channel().0,
-    }])
+    }
+}
+
+fn several(rules: &[&str]) -> Vec<Command> {
+    vec![Command::Keep(Together {
+        keeps: rules.iter().map(|rule| to_keep(rule)).collect(),
+        awaited: false,
+    })]
 }
 
 #[test]
@@ -431,37 +440,71 @@ fn who_was_answered_joins_in_before_the_senders_are_told() {
     let (keeper, mut writer) = power_loss(in_folder(&folder));
     let waits = |lane| matches!(keeper.ledger.next(0, lane), Next::Try(..));
     let (commands, out) = channel();
-    let ask = |rule| commands.send(to_keep(rule)).unwrap();
+    let bring = |rule| {
+        assert!(keeper.gathered.add(to_keep(rule)), "each in a turn of its own");
+        keeper.gathered.take()
+    };
 
-    writer.carry_out(vec![to_keep("a"), to_keep("b")]);
+    writer.carry_out(several(&["a", "b"]));
     assert!(!waits(Lane::Oldest), "those who were answered come first");
     assert!(!keeper.ledger.is_empty(0), "a sender does not end before");
-    ["c", "d", "e"].into_iter().for_each(ask);
+    assert!(bring("c").is_none(), "the other comes too");
+    let all = bring("d").unwrap();
+    assert!(all.awaited && all.keeps.len() == 2);
+    commands.send(Command::Keep(all)).unwrap();
     let mut together = Vec::new();
     writer.await_answered(&out, &mut together);
-    assert_eq!(together.len(), 2, "as many as were answered");
+    assert!(!waits(Lane::Newest), "who brings them tells the senders");
+    assert!(keeper.release() && waits(Lane::Newest) && waits(Lane::Newest) && !waits(Lane::Newest));
+
+    // Who does not come is not waited for any longer.
+    writer.carry_out(together);
+    assert!(bring("e").is_none());
+    let mut together = Vec::new();
+    writer.await_answered(&out, &mut together);
     assert!(waits(Lane::Newest) && waits(Lane::Newest) && !waits(Lane::Newest));
+    assert!(bring("x").is_some_and(|one| !one.awaited));
+    writer.carry_out(together);
+    writer.await_answered(&out, &mut Vec::new());
+    assert!(waits(Lane::Newest), "one is there");
 
     // One alone has nobody to wait for.
-    writer.carry_out(vec![to_keep("f")]);
-    writer.await_answered(&out, &mut together);
-    assert_eq!(together.len(), 2);
+    writer.carry_out(several(&["f"]));
+    assert!(bring("x").is_some());
+    writer.await_answered(&out, &mut Vec::new());
     assert!(waits(Lane::Newest));
 
     // What is told besides comes behind what is held.
-    writer.carry_out(together);
+    writer.carry_out(several(&["g", "h"]));
     let item = Item {
-        alert: alert("g"),
+        alert: alert("i"),
         received: falco_event::Timestamp::UNIX_EPOCH,
         age: (Duration::ZERO, tokio::time::Instant::now()),
     };
-    let key = Key { level: 5, seq: 6 };
+    let key = Key { level: 5, seq: 9 };
     keeper.ledger.committed([(key, item)].into_iter(), None);
     let seqs = std::iter::from_fn(|| match keeper.ledger.next(0, Lane::Newest) {
         Next::Try(key, _) => Some(key.seq),
         Next::Read(_) | Next::Nothing => None,
     });
-    assert_eq!(seqs.collect::<Vec<_>>(), [6, 5, 4]);
+    assert_eq!(seqs.collect::<Vec<_>>(), [9, 8, 7]);
+}
+
+#[test]
+fn who_waits_for_others_hears_of_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keeper, mut writer) = power_loss(in_folder(&folder));
+    writer.carry_out(several(&["a", "b"]));
+    let (reply, mut kept) = oneshot::channel();
+    keeper.gathered.add(Keep {
+        reply,
+        ..to_keep("c")
+    });
+    assert!(keeper.gathered.take().is_none());
+    drop(writer);
+    kept.try_recv().unwrap_err();
+    keeper.gathered.add(to_keep("d"));
+    assert!(keeper.gathered.take().is_some(), "nobody is waited for");
 }
 
 #[test]
@@ -471,7 +514,7 @@ fn what_is_held_and_nobody_wants_goes_too() {
     config.sinks.clear();
     let (keeper, mut writer) = power_loss(config);
     let (_commands, out) = channel();
-    writer.carry_out(vec![to_keep("a")]);
+    writer.carry_out(several(&["a"]));
     assert_eq!(keeper.ledger.count().alerts, 1);
     while keeper.ledger.count().alerts > 0 {
         let due = writer.next(&out).unwrap();

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::dead::{DeadLetter, DeadLetters};
+use super::gather::Together;
 use super::keeper::{Keep, Keeper};
 use super::ledger::Short;
 use super::open::Files;
@@ -40,7 +41,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What is asked of the writer.
 pub(crate) enum Command {
     /// Alerts are to be kept together.
-    Keep(Vec<Keep>),
+    Keep(Together),
     Read {
         sink: usize,
         want: Want,
@@ -95,7 +96,8 @@ pub(crate) struct Writer {
     progress: Progress,
     /// Where several replies go together: to wake a runtime from outside costs a call of the system each time.
     replies: UnboundedSender<Vec<Reply>>,
-    answered: Option<Answered>,
+    /// Until when those who were answered last are waited for.
+    answered: Option<Instant>,
     clock: Clock,
     tidy: Option<Instant>,
     look: Option<Instant>,
@@ -105,12 +107,11 @@ pub(crate) struct Writer {
     unread_alerts: Vec<(usize, Key)>,
 }
 
-/// Who was answered last.
-#[derive(Debug)]
-struct Answered {
-    keeps: usize,
-    /// How long they are waited for.
-    until: Instant,
+impl Drop for Writer {
+    /// Who waits for others hears that nothing is kept any more.
+    fn drop(&mut self) {
+        drop(self.keeper.gathered.take_all());
+    }
 }
 
 impl Writer {
@@ -179,23 +180,22 @@ impl Writer {
         Some(together)
     }
 
-    /// Waits for those who were answered last, for as long as the disk took: they may bring more at once, and for all of
-    /// them it is one wait for the disk. The senders are told after that, so that what they do falls into it.
+    /// Waits for those who were answered last, for as long as the disk took: they may bring more at once. The senders are
+    /// told after that, or were when all had come.
     pub(super) fn await_answered(&mut self, commands: &Receiver<Command>, together: &mut Vec<Command>) {
-        let Some(Answered { keeps, until }) = self.answered.take() else {
+        let Some(until) = self.answered.take() else {
             return;
         };
-        // One alone has nobody to wait for.
-        let mut missing = if keeps > 1 { keeps } else { 0 };
-        while missing > 0
-            && let Ok(more) = commands.recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
-            if let Command::Keep(more) = &more {
-                missing = missing.saturating_sub(more.len());
-            }
+        let are_there = |command: &Command| matches!(command, Command::Keep(Together { awaited: true, .. }));
+        let mut all = together.iter().any(are_there);
+        while !all && let Ok(more) = commands.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            all = are_there(&more);
             together.push(more);
         }
-        self.release();
+        if !all {
+            together.push(Command::Keep(self.keeper.gathered.take_all()));
+            self.release();
+        }
     }
 
     /// Tells the senders of what is held.
@@ -210,7 +210,7 @@ impl Writer {
         let (mut keeps, mut others) = (Vec::new(), Vec::new());
         for command in commands {
             match command {
-                Command::Keep(mut together) => keeps.append(&mut together),
+                Command::Keep(mut together) => keeps.append(&mut together.keeps),
                 other @ (Command::Read { .. }
                 | Command::Again { .. }
                 | Command::Bury { .. }
@@ -274,10 +274,17 @@ impl Writer {
         let began = Instant::now();
         let (results, _) = self.keeper.keep(&keeps);
         let answered = Instant::now();
-        self.answered = Some(Answered {
-            keeps: keeps.len(),
-            until: answered + (answered - began).min(AWAIT),
-        });
+        // One alone has nobody to wait for.
+        let several = keeps.len() > 1;
+        self.keeper
+            .gathered
+            .wait_for(if several { keeps.len() } else { 0 });
+        let wait = if several {
+            (answered - began).min(AWAIT)
+        } else {
+            Duration::ZERO
+        };
+        self.answered = Some(answered + wait);
         let replies = keeps.into_iter().zip(results);
         let mut replies: Vec<_> = replies
             .map(|(keep, result)| Reply {
