@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,6 +34,7 @@ pub struct JsonLines {
     metrics: Arc<Metrics>,
     /// Nobody reads: until there is a place again none is waited for.
     stalled: Arc<AtomicBool>,
+    unwritten: Arc<AtomicU64>,
 }
 
 /// A line and its place among those that wait.
@@ -41,7 +42,10 @@ type Line = (String, Option<OwnedSemaphorePermit>);
 
 /// The thread that writes the lines; it ends when every [`JsonLines`] is gone.
 #[derive(Debug)]
-pub struct Writer(oneshot::Receiver<()>);
+pub struct Writer {
+    end: oneshot::Receiver<()>,
+    unwritten: Arc<AtomicU64>,
+}
 
 impl JsonLines {
     /// Starts a thread that writes to `out`: a record must never hold up the runtime.
@@ -52,10 +56,12 @@ impl JsonLines {
         let (lines, waiting) = mpsc::channel(MAX_LINES);
         let counted = Arc::clone(&metrics);
         let (ended, end) = oneshot::channel();
+        let unwritten = Arc::<AtomicU64>::default();
+        let waited = Arc::clone(&unwritten);
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                write(waiting, out, &counted);
+                write(waiting, out, &counted, &waited);
                 // Nobody waits any more where the program has given up on its records.
                 let _ = ended.send(());
             })?;
@@ -65,8 +71,9 @@ impl JsonLines {
             room,
             metrics,
             stalled,
+            unwritten: Arc::clone(&unwritten),
         };
-        Ok((journal, Writer(end)))
+        Ok((journal, Writer { end, unwritten }))
     }
 
     /// Gives a line its place among those that wait; none if there is none for long.
@@ -79,7 +86,10 @@ impl JsonLines {
         let bytes = u32::try_from(line.len().min(WAITING)).ok()?;
         let placed = async {
             let place = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok();
-            self.lines.send((line, place)).await.ok()
+            let queue = self.lines.reserve().await.ok()?;
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+            queue.send((line, place));
+            Some(())
         };
         let placed = timeout(patience, placed).await;
         let is_stalled = placed.is_err();
@@ -95,15 +105,15 @@ impl JsonLines {
 }
 
 impl Writer {
-    /// Waits until the last record is written.
-    pub async fn finish(self) {
-        // A thread that panicked has nothing left to write.
-        let _ = self.0.await;
+    /// Waits until the last record is written, for so long at most; how many are left.
+    pub async fn finish(self, within: Duration) -> u64 {
+        let _ = timeout(within, self.end).await;
+        self.unwritten.load(Ordering::Relaxed)
     }
 }
 
 /// A line that failed may stand there in part: the next one begins on a line of its own.
-fn write(mut waiting: mpsc::Receiver<Line>, mut out: impl Write, metrics: &Metrics) {
+fn write(mut waiting: mpsc::Receiver<Line>, mut out: impl Write, metrics: &Metrics, unwritten: &AtomicU64) {
     let mut broken = false;
     while let Some((line, _place)) = waiting.blocking_recv() {
         let start = if broken { "\n" } else { "" };
@@ -112,6 +122,7 @@ fn write(mut waiting: mpsc::Receiver<Line>, mut out: impl Write, metrics: &Metri
             .and_then(|()| out.write_all(line.as_bytes()));
         let written = written.and_then(|()| if waiting.is_empty() { out.flush() } else { Ok(()) });
         broken = written.is_err();
+        unwritten.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = written {
             metrics.record_lost();
             tracing::error!(%error, "a record could not be written");
@@ -227,6 +238,17 @@ mod tests {
         }
         assert_eq!(began.elapsed(), PATIENCE, "what is read again is taken again");
         drop(journal);
-        writer.finish().await;
+        assert_eq!(writer.finish(Duration::MAX).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_at_the_end_is_counted() {
+        let (_read, reader) = channel();
+        let (journal, writer) = JsonLines::start(Slow(reader), Arc::default()).unwrap();
+        for _ in 0..3 {
+            journal.queue("x".to_owned()).await.unwrap();
+        }
+        drop(journal);
+        assert_eq!(writer.finish(PATIENCE).await, 3);
     }
 }

@@ -74,11 +74,9 @@ pub(crate) async fn serve(options: Serve) -> Result<(), Failure> {
         )));
     }
     tokio::select! {
-        (ended, ()) = async {
-            tokio::join!(tokio::time::timeout(TASKS_WITHIN, writer.finish()), finish(events))
-        } => match ended {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Failure::Running(anyhow!("records were left unwritten: nobody takes them"))),
+        (left, ()) = async { tokio::join!(writer.finish(TASKS_WITHIN), finish(events)) } => match left {
+            0 => Ok(()),
+            left => Err(Failure::Running(anyhow!("{left} records were left unwritten: nobody takes them"))),
         },
         () = stop.abort.cancelled() => Err(Failure::Running(anyhow!("ended at once by a second signal; records were left unwritten"))),
     }
