@@ -129,17 +129,19 @@ fn found(uses: Uses) -> Vec<Rule> {
     READ_PODS.into_iter().chain(watch).collect()
 }
 
-/// The controllers that pods have directly: each is looked at, since a pod can claim any.
-const OWNERS: [Rule; 5] = [
+/// The controllers that pods have, and those above them: each is looked at, since a pod can claim any.
+const OWNERS: [Rule; 7] = [
     ("", "replicationcontrollers", "get"),
     ("apps", "daemonsets", "get"),
+    ("apps", "deployments", "get"),
     ("apps", "replicasets", "get"),
     ("apps", "statefulsets", "get"),
+    ("batch", "cronjobs", "get"),
     ("batch", "jobs", "get"),
 ];
 
-/// To count pods, the Deployment and all of its ReplicaSet objects too.
-const COUNTED: [Rule; 2] = [("apps", "deployments", "get"), ("apps", "replicasets", "list")];
+/// To count pods, all ReplicaSet objects of the Deployment too.
+const COUNTED: Rule = ("apps", "replicasets", "list");
 
 fn read(wants: &Wants) -> Vec<Rule> {
     let mut rules = Vec::new();
@@ -150,7 +152,7 @@ fn read(wants: &Wants) -> Vec<Rule> {
         rules.extend(OWNERS);
     }
     if wants.siblings {
-        rules.extend(COUNTED);
+        rules.push(COUNTED);
     }
     if wants.budgets {
         rules.push(("policy", "poddisruptionbudgets", "list"));
@@ -282,7 +284,7 @@ pub(crate) mod tests {
         let owner = with("", "pod.owner.kind = Deployment");
         assert!(
             has(&owner, "get of replicasets.apps")
-                && !has(&owner, "deployments")
+                && has(&owner, "get of cronjobs.batch")
                 && !has(&owner, "namespaces"),
             "{owner:?}"
         );

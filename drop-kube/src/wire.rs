@@ -176,6 +176,26 @@ pub(crate) struct WorkloadStatus {
     pub(crate) desired_number_scheduled: Option<i64>,
 }
 
+/// A Deployment or a CronJob, and which Jobs this has started. Of a Deployment the metadata is enough.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Above {
+    pub(crate) metadata: Meta,
+    pub(crate) status: AboveStatus,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct AboveStatus {
+    pub(crate) active: Option<Vec<Reference>>,
+}
+
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub(crate) struct Reference {
+    pub(crate) uid: Option<String>,
+}
+
 /// A PodDisruptionBudget, as far as an eviction heeds it.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]

@@ -19,9 +19,9 @@ pub(crate) struct Owned {
 
 /// The controllers of the pod; none where nothing owns it.
 ///
-/// An owner reference is what the pod says of itself. It is believed where it names one of Kubernetes' own controllers
-/// that keep pods, and the API server has that object with that UID: another kind cannot be asked for, and a pod could
-/// escape by naming one whatever is counted or protected by its owner.
+/// An owner reference is what an object says of itself, and who may create it can write any. It is believed where it names
+/// one of Kubernetes' own controllers that keep such objects, and the API server has that controller with that UID:
+/// another kind cannot be asked for, and a pod could escape by naming one whatever is counted or protected by its owner.
 pub(crate) async fn owned(pods: &KubePods, pod: &Pod, until: Instant) -> Result<Option<Owned>, ApiError> {
     let Some(direct) = pod.controller.clone().filter(keeps_pods) else {
         return Ok(None);
@@ -35,9 +35,41 @@ pub(crate) async fn owned(pods: &KubePods, pod: &Pod, until: Instant) -> Result<
     else {
         return Ok(None);
     };
-    let above = convert::controller(&found.metadata).filter(|above| !is_namesake(above));
-    let top = above.unwrap_or_else(|| direct.clone());
+    let above = convert::controller(&found.metadata);
+    let top = match above {
+        Some(above) if keeps(pods, &above, &direct, &pod.namespace, until).await? => above,
+        Some(_) | None => direct.clone(),
+    };
     Ok(Some(Owned { direct, top }))
+}
+
+/// Whether a controller really keeps the one below it. A Deployment lets go of a ReplicaSet that is not its own. A CronJob
+/// lets a Job be that names it, and says which it has started.
+async fn keeps(
+    pods: &KubePods,
+    above: &Owner,
+    below: &Owner,
+    namespace: &Namespace,
+    until: Instant,
+) -> Result<bool, ApiError> {
+    let get = match (below.kind.as_str(), above.kind.as_str()) {
+        ("ReplicaSet", "Deployment") => Ask::get_metadata,
+        ("Job", "CronJob") => Ask::get,
+        _ => return Ok(false),
+    };
+    let Some(path) = path(above, namespace) else {
+        return Ok(false);
+    };
+    let ask = get(path, pods.settings.try_within);
+    let found: Option<wire::Above> = pods.caller.read(&ask, until).await?;
+    let is_it = |found: &wire::Above| found.metadata.uid.as_deref() == Some(above.uid.as_str());
+    let started = |found: &wire::Above| {
+        let active = found.status.active.as_deref().unwrap_or_default();
+        active
+            .iter()
+            .any(|job| job.uid.as_deref() == Some(below.uid.as_str()))
+    };
+    Ok(found.is_some_and(|found| is_it(&found) && (above.kind != "CronJob" || started(&found))))
 }
 
 /// Kubernetes' own controllers: group, kind, and collection.
@@ -63,11 +95,6 @@ fn resource(owner: &Owner) -> Option<&'static str> {
 /// that names one is not theirs.
 pub(crate) fn keeps_pods(owner: &Owner) -> bool {
     resource(owner).is_some() && !matches!(owner.kind.as_str(), "Deployment" | "CronJob")
-}
-
-/// Whether it has the kind of one of Kubernetes' own controllers, and is none.
-fn is_namesake(owner: &Owner) -> bool {
-    resource(owner).is_none() && OWN.iter().any(|(_, kind, _)| *kind == owner.kind)
 }
 
 /// The path of a collection in a namespace.
@@ -131,11 +158,6 @@ mod tests {
         ] {
             let other = owner(api_version, kind, "a");
             assert!(at(&other).is_none() && !keeps_pods(&other), "{other:?}");
-            assert_eq!(
-                is_namesake(&other),
-                !matches!(kind, "Rollout" | "Node"),
-                "{other:?}"
-            );
         }
         assert!(!keeps_pods(&owner("apps/v1", "Deployment", "a")));
         assert!(keeps_pods(&owner("apps/v1", "DaemonSet", "a")));

@@ -76,13 +76,10 @@ fn all(cluster: &Cluster, route: &Route) -> Vec<Value> {
         "poddisruptionbudgets" => cluster.budgets().iter().map(budget).collect(),
         plural => {
             let of_kind =
-                |controller: &Controller| format!("{}s", controller.this.kind.to_lowercase()) == plural;
-            cluster
-                .controllers()
-                .iter()
-                .filter(|controller| of_kind(controller))
-                .map(self::controller)
-                .collect()
+                |controller: &&Controller| format!("{}s", controller.this.kind.to_lowercase()) == plural;
+            let all = cluster.controllers();
+            let shown = |controller| self::controller(controller, &all);
+            all.iter().filter(of_kind).map(shown).collect()
         }
     };
     objects.into_iter().filter(within).collect()
@@ -184,7 +181,17 @@ fn budget(state: &BudgetStatus) -> Value {
     })
 }
 
-fn controller(controller: &Controller) -> Value {
+fn controller(controller: &Controller, all: &[Controller]) -> Value {
+    let mut status = json!({ "desiredNumberScheduled": controller.replicas });
+    if controller.this.kind == "CronJob" {
+        let below = |other: &&Controller| other.above.as_ref() == Some(&controller.this);
+        let active: Vec<_> = all
+            .iter()
+            .filter(below)
+            .map(|job| json!({ "uid": job.this.uid }))
+            .collect();
+        status = json!({ "active": active });
+    }
     json!({
         "kind": controller.this.kind,
         "metadata": {
@@ -199,7 +206,7 @@ fn controller(controller: &Controller) -> Value {
             "parallelism": controller.replicas,
             "selector": { "matchLabels": controller.selector },
         },
-        "status": { "desiredNumberScheduled": controller.replicas },
+        "status": status,
     })
 }
 

@@ -14,6 +14,7 @@ mod conformance;
 mod engine;
 mod fixture;
 mod manifest;
+mod owners;
 mod pods;
 mod proxy;
 mod rights;

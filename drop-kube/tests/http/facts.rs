@@ -62,7 +62,11 @@ async fn a_deployment_s_pod_is_known_up_to_the_top() {
         asked.contains(&"GET /apis/apps/v1/namespaces/shop/deployments/web".to_owned()),
         "{asked:?}"
     );
-    assert_eq!(asked.len(), 5, "and two lists with {query} for {hash}: {asked:?}");
+    assert_eq!(
+        asked.len(),
+        6,
+        "the Deployment twice, and two lists with {query} for {hash}: {asked:?}"
+    );
 }
 
 #[tokio::test]
