@@ -225,7 +225,7 @@ impl Index {
         seen
     }
 
-    /// Whether a pod stands on a node of this name, or why that cannot be told. A watch that has been silent is believed:
+    /// Whether a pod runs on a node of this name, or why that cannot be told. A watch that has been silent is believed:
     /// what was a node's name stays one, and where there was none nothing is concluded.
     pub(crate) fn has_node(&self, node: &NodeName) -> Known<bool> {
         match self.cold() {

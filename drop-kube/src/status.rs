@@ -122,6 +122,13 @@ impl Status {
             .is_some_and(|message| message.contains("more than one PodDisruptionBudget"))
     }
 
+    /// The object has grown to what etcd takes: no change of it, a deletion with a grace neither, is ever written.
+    fn is_too_large(&self) -> bool {
+        self.message
+            .as_deref()
+            .is_some_and(|message| message == "etcdserver: request is too large")
+    }
+
     /// A patch that names another UID than the pod's: answered with 422.
     fn is_other_uid(&self) -> bool {
         self.causes()
@@ -150,6 +157,7 @@ pub(crate) fn failure(
         429 => too_many(headers, &status, text),
         400..=499 => Failure::refused(ApiError::Invalid(text)),
         500 if status.is_two_budgets() => Failure::refused(ApiError::Budget(text)),
+        500 if status.is_too_large() => Failure::refused(ApiError::Invalid(text)),
         500..=599 => Failure::not_now(ApiError::Unavailable(text), true, again(headers)),
         _ => Failure::not_now(ApiError::Unavailable(text), true, Again::No),
     }
@@ -215,6 +223,7 @@ mod tests {
     const NO_PATH: &str = r#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
     const BUDGET: &str = r#"{"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","reason":"TooManyRequests","details":{"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web needs 2 healthy pods and has 2 currently"}]},"code":429}"#;
     const BUDGET_CHANGED: &str = r#"{"kind":"Status","message":"Cannot evict pod as it would violate the pod's disruption budget.","reason":"TooManyRequests","details":{"retryAfterSeconds":10,"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web is still being processed by the server."}]},"code":429}"#;
+    const TOO_LARGE: &str = r#"{"kind":"Status","message":"etcdserver: request is too large","code":500}"#;
     const TWO_BUDGETS: &str = r#"{"kind":"Status","message":"This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.","code":500}"#;
     const OTHER_UID: &str = r#"{"kind":"Status","message":"Pod \"web-0\" is invalid: metadata.uid: Invalid value: \"0\": field is immutable","reason":"Invalid","details":{"causes":[{"reason":"FieldValueInvalid","field":"metadata.uid"}]},"code":422}"#;
 
@@ -260,6 +269,7 @@ mod tests {
             (429, BUDGET, "refused by a disruption budget: The disruption budget web needs 2 healthy pods and has 2 currently".into(), false, Again::No),
             (429, BUDGET_CHANGED, "too many requests: the API server answered 429: Cannot evict pod as it would violate the pod's disruption budget.".into(), false, Again::Soon),
             (500, "", format!("unavailable: {}", plain(500)), true, Again::Soon),
+            (500, TOO_LARGE, "refused as invalid: the API server answered 500: etcdserver: request is too large".into(), false, Again::No),
             (500, TWO_BUDGETS, "refused by a disruption budget: the API server answered 500: This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".into(), false, Again::No),
             (502, "<html>", format!("unavailable: {}", plain(502)), true, Again::Soon),
             (503, "", format!("unavailable: {}", plain(503)), true, Again::Soon),

@@ -25,7 +25,8 @@ pub(crate) struct Store {
     pods: HashMap<u32, Entry>,
     commons: Commons,
     marks: BTreeSet<(u64, u32)>,
-    /// How many pods stand on each node.
+    /// How many pods each node's kubelet runs. Whoever creates a pod may write any node into it: its containers come from
+    /// the kubelet.
     nodes: BTreeMap<NodeName, u32>,
     free: Vec<u32>,
     /// Counts lists: which of them a pod was in, or followed.
@@ -55,8 +56,8 @@ impl Store {
             return;
         };
         self.marks.extend(marks(&pod).map(|mark| (mark, slot)));
-        if let Some(node) = pod.node {
-            *self.nodes.entry(node).or_default() += 1;
+        if let Some(node) = runs_on(&pod) {
+            *self.nodes.entry(node.clone()).or_default() += 1;
         }
         let list = self.list;
         self.pods.insert(slot, Entry { packed, whole, list });
@@ -75,8 +76,8 @@ impl Store {
             self.commons.forget(&entry.packed);
         }
         self.free.push(slot);
-        if let Some(node) = pod.node {
-            self.leave(&node);
+        if let Some(node) = runs_on(&pod) {
+            self.leave(node);
         }
         true
     }
@@ -103,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Whether a pod stands on a node of this name.
+    /// Whether a pod runs on a node of this name.
     pub(crate) fn has_node(&self, node: &NodeName) -> bool {
         self.nodes.contains_key(node)
     }
@@ -162,6 +163,11 @@ impl Store {
             Some((slot, entry.packed.pod()?, entry.whole))
         })
     }
+}
+
+/// The node whose kubelet shows containers of the pod.
+fn runs_on(pod: &Pod) -> Option<&NodeName> {
+    pod.node.as_ref().filter(|_| !pod.containers.is_empty())
 }
 
 fn marks(pod: &Pod) -> impl Iterator<Item = u64> {
@@ -270,9 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_known_as_long_as_a_pod_stands_on_it() {
+    fn a_node_is_known_as_long_as_a_pod_runs_on_it() {
         let (mut store, pods) = (Store::default(), pods(2));
         let node = pods[0].node.clone().unwrap();
+        store.put(Pod {
+            uid: "claims-it".parse().unwrap(),
+            containers: Vec::new(),
+            ..pods[0].clone()
+        });
         assert!(!store.has_node(&node));
         for pod in pods.iter().chain(&pods) {
             store.put(pod.clone());

@@ -16,23 +16,41 @@ const MAX_BODY: usize = 1024 * 1024;
 /// nor a slow API server must cost the process its memory. Read, an alert of many tiny fields takes ten times its text.
 const MAX_BODIES: usize = 16 * MAX_BODY;
 
+/// The first bytes of each body have half of that for themselves: an alert has a few KiB, and some large bodies, signed or
+/// not, must not keep it out.
+const SMALL_BODY: usize = 64 * 1024;
+
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The room for all bodies.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    first: Arc<Semaphore>,
+    rest: Arc<Semaphore>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_BODIES)))
+        let half = || Arc::new(Semaphore::new(MAX_BODIES / 2));
+        Self {
+            first: half(),
+            rest: half(),
+        }
     }
 }
 
 /// A body, and its place in the room.
 pub(crate) struct Whole {
     pub(crate) bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Place,
+}
+
+/// What a body has of both parts of the room.
+#[derive(Default)]
+struct Place {
+    first: Option<OwnedSemaphorePermit>,
+    rest: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a body could not be read.
@@ -77,7 +95,7 @@ impl Room {
 
     async fn collect(&self, mut body: Incoming) -> Result<Whole, Unread> {
         let mut bytes = BytesMut::new();
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut place = Place::default();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame
                 .map_err(|error| Unread::BrokeOff(error.to_string()))?
@@ -88,11 +106,9 @@ impl Room {
             if bytes.len() + data.len() > MAX_BODY {
                 return Err(Unread::TooLarge);
             }
-            let more = self.take(data.len())?;
-            match &mut place {
-                Some(place) => place.merge(more),
-                None => place = Some(more),
-            }
+            let first = data.len().min(SMALL_BODY.saturating_sub(bytes.len()));
+            take(&self.first, first, &mut place.first)?;
+            take(&self.rest, data.len() - first, &mut place.rest)?;
             bytes.extend_from_slice(&data);
         }
         Ok(Whole {
@@ -100,11 +116,16 @@ impl Room {
             _place: place,
         })
     }
+}
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Unread> {
-        let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLarge)?;
-        Arc::clone(&self.0)
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| Unread::NoRoom)
+/// Takes room for so many bytes more.
+fn take(room: &Arc<Semaphore>, bytes: usize, place: &mut Option<OwnedSemaphorePermit>) -> Result<(), Unread> {
+    let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLarge)?;
+    let more = Arc::clone(room).try_acquire_many_owned(bytes);
+    let more = more.map_err(|_| Unread::NoRoom)?;
+    match place {
+        Some(place) => place.merge(more),
+        None => *place = Some(more),
     }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What objects say of what owns them, where it is not so.
 
-use drop_core::facts::{Known, Wants};
+use drop_core::facts::Wants;
 use drop_core::memory::Workload;
 use drop_core::pod::{Owner, Pod};
 use drop_core::ports::PodApi;
@@ -80,9 +80,10 @@ async fn an_owner_that_an_object_only_claims_is_none() {
     let web = Workload::deployment(namespace.clone(), "web".parse().unwrap()).replicas(1);
     real.create(web).await;
     let pod = running(&real, &namespace, None).await;
-    let seen = async |pod: Pod| match real.pods.facts(pod, OWNER).await.owner {
-        Known::Is(Some(owner)) => (owner.kind, owner.name),
-        other => panic!("{other:?}"),
+    let seen = async |pod: Pod| {
+        let owner = real.pods.facts(pod, OWNER).await.owner;
+        let owner = owner.value().cloned().flatten().unwrap();
+        (owner.kind, owner.name)
     };
     let said = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
     assert_eq!(seen(pod.clone()).await, said("Deployment", "web"));

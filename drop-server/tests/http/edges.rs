@@ -127,6 +127,27 @@ async fn half_a_header_does_not_hold_up_the_end() {
     soon(stage.server).await.unwrap();
 }
 
+/// Of each body the first 64 KiB have 8 MiB for themselves, and the rest of all has as much.
+#[tokio::test]
+async fn large_bodies_that_do_not_end_keep_no_alert_out() {
+    let stage = Stage::new().await;
+    let (first, mut room, mut held) = (64 * 1024, 8 * 1024 * 1024, Vec::new());
+    while room > 0 {
+        let rest = room.min(960 * 1024 - 1);
+        room -= rest;
+        let mut stream = stage.connect().await;
+        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        soon(stream.write_all(&vec![b' '; first + rest])).await.unwrap();
+        held.push(stream);
+    }
+    let large = format!("{}{}", " ".repeat(first), alert(&stage.pod()));
+    while stage.falco(&large).await.status != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.falco(&alert(&stage.pod())).await.status, 202);
+}
+
 #[tokio::test]
 async fn an_alert_in_flight_finishes_under_the_policy_it_started_with() {
     let (mut stage, arrived, let_through) = held().await;
