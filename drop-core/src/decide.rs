@@ -158,14 +158,16 @@ fn readable(condition: Truth, policies: &Policies, wanted: &Wanted<'_>, facts: &
     }
 }
 
-/// The first of the wanted facts that could not be read.
+/// The first of the wanted facts that could not be read, or that nobody read.
 fn unread(wants: &Wants, facts: &Facts) -> Option<String> {
     fn why<T>(what: &str, wanted: bool, fact: &Known<T>) -> Option<String> {
         match fact {
             Known::Unknown(why) if wanted => Some(format!("{what} could not be read: {why}")),
+            Known::NotAsked if wanted => Some(format!("nobody has read {what}")),
             Known::Unknown(_) | Known::NotAsked | Known::Is(_) => None,
         }
     }
+    // Of disruption budgets the API server has the last word.
     why("the labels of the namespace", wants.namespace, &facts.namespace)
         .or_else(|| why("the owner", wants.owner, &facts.owner))
         .or_else(|| why("the ready pods of the owner", wants.siblings, &facts.siblings))

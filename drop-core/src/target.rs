@@ -52,6 +52,8 @@ pub async fn seek(api: &dyn PodApi, offender: &Offender, moment: &Moment) -> (So
         return (Sought::Unclear(unnamed), None);
     };
     match api.find_with(&mark, &pinning(offender)).await {
+        // An empty list by another name.
+        Err(ApiError::NotFound) => (the_one(Vec::new(), &mark, Way::Read, moment), None),
         Err(error) => (Sought::Failed(error), None),
         Ok(Found { pods, way }) => (the_one(pods, &mark, way, moment), Some(way)),
     }

@@ -108,7 +108,15 @@ fn stopped(response: &Judgement) -> Option<(Guard, bool)> {
 fn with(change: impl FnOnce(&mut Pod)) -> Facts {
     let mut pod = pod();
     change(&mut pod);
-    Facts::of(pod)
+    alone(pod)
+}
+
+/// A pod that nothing owns.
+fn alone(pod: Pod) -> Facts {
+    Facts {
+        owner: Known::Is(None),
+        ..Facts::of(pod)
+    }
 }
 
 const STOPS: bool = false;
@@ -121,11 +129,7 @@ fn what_fits_is_not_stopped() {
         ("container.id", SHORT),
         ("container.id", CONTAINER),
     ] {
-        assert_eq!(
-            judged("", &alert(&[clue]), &Facts::of(pod()), 0),
-            None,
-            "{clue:?}"
-        );
+        assert_eq!(judged("", &alert(&[clue]), &alone(pod()), 0), None, "{clue:?}");
     }
 }
 
@@ -138,7 +142,7 @@ fn each_contradiction_is_final() {
     ];
     let container = ("container.id", CONTAINER);
     for clue in contradictions {
-        let result = judged("", &alert(&[container, clue]), &Facts::of(pod()), 0);
+        let result = judged("", &alert(&[container, clue]), &alone(pod()), 0);
         assert_eq!(result, Some((Guard::Identity, STOPS)), "{clue:?}");
     }
 }
@@ -222,11 +226,7 @@ fn a_policy_acts_in_the_namespaces_that_it_names() {
     let outside = Some((Guard::Bounds, STOPS));
     for (bounds, expected) in [("[shop, web]", None), ("[web]", outside)] {
         let spec = format!("namespaces: {bounds}");
-        assert_eq!(
-            judged(&spec, &alert(&[]), &Facts::of(pod()), 0),
-            expected,
-            "{bounds}"
-        );
+        assert_eq!(judged(&spec, &alert(&[]), &alone(pod()), 0), expected, "{bounds}");
     }
 }
 
@@ -244,7 +244,7 @@ fn an_alert_has_an_age_and_waits_for_a_clock_that_is_a_minute_behind_at_most() {
         (&pinned, -60_000, waits),
         (&pinned, -60_001, stops),
     ] {
-        let result = judged("maxAlertAge: 60s", alert, &Facts::of(pod()), millis);
+        let result = judged("maxAlertAge: 60s", alert, &alone(pod()), millis);
         assert_eq!(result, expected, "{millis}");
     }
 }
@@ -269,14 +269,16 @@ fn an_unread_fact_stops_what_wants_it_and_nothing_else() {
         owner: Known::Unknown("forbidden".to_owned()),
         siblings: Known::Unknown("forbidden".to_owned()),
         budgets: Known::Unknown("forbidden".to_owned()),
-        ..Facts::of(pod())
+        ..alone(pod())
     };
     assert_eq!(judged("limits: []", &alert(&[]), &unread, 0), None);
     let by_owner = "limits: [{ scope: workload, max: 5, per: 1m }]";
-    assert_eq!(
-        judged(by_owner, &alert(&[]), &unread, 0),
-        Some((Guard::Facts, WAITS))
-    );
+    for unread in [unread, Facts::of(pod())] {
+        assert_eq!(
+            judged(by_owner, &alert(&[]), &unread, 0),
+            Some((Guard::Facts, WAITS))
+        );
+    }
 }
 
 #[test]

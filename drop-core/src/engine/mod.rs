@@ -220,12 +220,19 @@ impl Engine {
             Ok(pod) => pod,
             Err(outcome) => return outcome,
         };
-        let wants = delivery.plan.wants(&pod);
+        let (wants, target) = (delivery.plan.wants(&pod), Target::of(&pod));
         let facts = if wants == Wants::default() {
             Facts::of(pod)
         } else {
             self.api.facts(pod, wants).await
         };
+        // What is judged is what is acted on, whatever the port does.
+        if Target::of(&facts.pod) != target {
+            return failed(
+                "the facts that were read are those of another pod".to_owned(),
+                true,
+            );
+        }
         let decision = decide(&delivery.plan, &facts, &delivery.moment);
         delivery.record.times.decided = Some(self.elapsed(delivery.started));
         delivery.record.identity = Some(decision.identity);
@@ -271,7 +278,10 @@ impl Engine {
                 Err(skipped(&verdict))
             }
             Sought::Unclear(verdict) => Err(skipped(&verdict)),
-            Sought::Failed(error) => Err(failed(format!("the pod could not be read: {error}"), true)),
+            Sought::Failed(error) => {
+                let why = format!("the pod could not be read: {error}");
+                Err(failed(why, error.is_retryable()))
+            }
         }
     }
 

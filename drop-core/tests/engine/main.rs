@@ -9,5 +9,6 @@ mod identity;
 mod late;
 mod limits;
 mod outcomes;
+mod ports;
 mod stalled;
 mod world;

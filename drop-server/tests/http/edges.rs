@@ -136,7 +136,8 @@ async fn large_bodies_that_do_not_end_keep_no_alert_out() {
         let rest = room.min(960 * 1024 - 1);
         room -= rest;
         let mut stream = stage.connect().await;
-        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n\r\n";
+        let head =
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n\r\n";
         stream.write_all(head.as_bytes()).await.unwrap();
         soon(stream.write_all(&vec![b' '; first + rest])).await.unwrap();
         held.push(stream);
