@@ -101,6 +101,12 @@ impl Scope {
                 format!("{} has its type already", Shown(name)),
             ));
         }
+        if self.fields.get(name).is_some_and(|known| known != of) {
+            return Err(Problem::new(
+                0..name.len(),
+                format!("{} has another type already", Shown(name)),
+            ));
+        }
         self.fields.insert(name.to_owned(), *of);
         Ok(())
     }

@@ -147,12 +147,6 @@ impl Diagnostic {
             None => group,
         }
     }
-
-    /// The diagnostic as compilers show it: the message, the place, the line and what was expected.
-    #[must_use]
-    pub fn render(&self, renderer: &Renderer) -> String {
-        renderer.render(&[self.report()])
-    }
 }
 
 /// The span inside the text, on the borders of characters and on one line.
@@ -170,12 +164,21 @@ fn within(text: &str, span: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// The message and place on one line.
+/// The place, the message, what was expected and the nearest right thing, on one line.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
+        if let Some(expected) = &self.expected {
+            write!(f, "; expected {expected}")?;
+        }
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            None => Ok(()),
+        }
     }
 }
+
+impl std::error::Error for Diagnostic {}
 
 /// All that is wrong with a set of policies.
 ///
@@ -220,16 +223,6 @@ impl Diagnostics {
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|one| one.severity == Severity::Error)
     }
-
-    /// As [`Display`](fmt::Display), by a renderer of choice: `Renderer::styled()` for a terminal.
-    #[must_use]
-    pub fn render(&self, renderer: &Renderer) -> String {
-        self.0
-            .iter()
-            .map(|one| one.render(renderer) + "\n")
-            .collect::<Vec<_>>()
-            .join("\n")
-    }
 }
 
 impl<'a> IntoIterator for &'a Diagnostics {
@@ -243,7 +236,12 @@ impl<'a> IntoIterator for &'a Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(&Renderer::plain()))
+        let renderer = Renderer::plain();
+        for (number, one) in self.0.iter().enumerate() {
+            let before = if number > 0 { "\n" } else { "" };
+            writeln!(f, "{before}{}", renderer.render(&[one.report()]))?;
+        }
+        Ok(())
     }
 }
 

@@ -125,3 +125,12 @@ fn what_is_shown_stays_on_its_line() {
     let message = &wrong.iter().next().unwrap().message;
     assert!(!message.contains(['\n', '\u{1b}']), "{message:?}");
 }
+
+#[test]
+fn a_field_has_one_type() {
+    let mut scope = drop_core::condition::Scope::default();
+    scope.add_field("acme.score", "uint").unwrap();
+    scope.add_field("acme.score", "uint").unwrap();
+    let problem = scope.add_field("acme.score", "string").unwrap_err();
+    assert_eq!(problem.message, "`acme.score` has another type already");
+}

@@ -24,13 +24,13 @@ fn all_mistakes_of_all_files_are_reported_at_once() {
     assert_eq!(
         of_two(&first, &second),
         [
-            "a.yaml:8:13: no such field: `proc.nmae`",
+            "a.yaml:8:13: no such field: `proc.nmae`; expected a field of Falco, its plugins, the envelope or the pod, or one that `spec.fields` declares; did you mean `proc.name`?",
             "a.yaml:15:9: two policies are named `p`; the other is in a.yaml",
             "b.yaml:1:1: the policy has no `kind`",
-            "b.yaml:2:1: no such key in a policy: `knd`",
+            "b.yaml:2:1: no such key in a policy: `knd`; expected `apiVersion`, `kind`, `metadata`, `spec`, `status`; did you mean `kind`?",
             "b.yaml:4:9: two policies are named `p`; the other is in a.yaml",
             "b.yaml:7:7: the response has no `do`",
-            "b.yaml:9:7: no such key in a response: `doo`",
+            "b.yaml:9:7: no such key in a response: `doo`; expected `name`, `mode`, `when`, `minAvailable`, `limits`, `do`; did you mean `do`?",
         ]
     );
 }
@@ -46,7 +46,7 @@ fn two_policies_of_one_name_are_a_mistake() {
         of_two(&text.replace("spec:", "spc:"), &text),
         [
             "a.yaml:1:1: the policy has no `spec`",
-            "a.yaml:5:1: no such key in a policy: `spc`",
+            "a.yaml:5:1: no such key in a policy: `spc`; expected `apiVersion`, `kind`, `metadata`, `spec`, `status`; did you mean `spec`?",
             "b.yaml:4:9: two policies are named `p`; the other is in a.yaml",
         ]
     );
