@@ -32,6 +32,8 @@ spec:
         alert.rule = "Other" and
           not container.image.repository in (trusted)
       do:
+        - label: { labels: { hit: "true" } }
+        - annotate: { annotations: { hit: "true" }, continueOnError: true }
         - delete: {}
     - name: everything
       when: alert.priority >= Debug

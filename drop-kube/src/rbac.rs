@@ -53,6 +53,9 @@ pub fn rbac(rights: &BTreeSet<Right>, account: &Account) -> String {
     documents.collect::<Vec<_>>().join("---\n")
 }
 
+/// What all of them are found by: to stop, they are removed, whatever they are named.
+const LABELS: &str = "  labels: {app.kubernetes.io/part-of: falco-drop}\n";
+
 fn place(namespace: Option<&Namespace>, rights: &[&Right], account: &Account) -> String {
     let prefix = if namespace.is_some() { "" } else { "Cluster" };
     let place = namespace
@@ -60,8 +63,8 @@ fn place(namespace: Option<&Namespace>, rights: &[&Right], account: &Account) ->
         .unwrap_or_default();
     let (own, name) = (plain(account.namespace.as_str()), plain(&account.name));
     format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}rules:\n{}---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata:\n  name: {name}\n{place}\
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}Role\nmetadata:\n  name: {name}\n{place}{LABELS}rules:\n{}---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: {prefix}RoleBinding\nmetadata:\n  name: {name}\n{place}{LABELS}\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {prefix}Role, name: {name}}}\n\
          subjects:\n  - {{kind: ServiceAccount, namespace: {own}, name: {name}}}\n",
         rules(rights)
@@ -130,6 +133,7 @@ mod tests {
 kind: ClusterRole
 metadata:
   name: drop-server
+  labels: {app.kubernetes.io/part-of: falco-drop}
 rules:
   - apiGroups: [""]
     resources: [namespaces]
@@ -142,6 +146,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata:
   name: drop-server
+  labels: {app.kubernetes.io/part-of: falco-drop}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: drop-server}
 subjects:
   - {kind: ServiceAccount, namespace: falco-drop, name: drop-server}
@@ -151,6 +156,7 @@ kind: Role
 metadata:
   name: drop-server
   namespace: shop
+  labels: {app.kubernetes.io/part-of: falco-drop}
 rules:
   - apiGroups: [""]
     resources: [pods]
@@ -173,6 +179,7 @@ kind: RoleBinding
 metadata:
   name: drop-server
   namespace: shop
+  labels: {app.kubernetes.io/part-of: falco-drop}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: drop-server}
 subjects:
   - {kind: ServiceAccount, namespace: falco-drop, name: drop-server}

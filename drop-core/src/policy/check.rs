@@ -18,7 +18,7 @@ impl Policies {
     ///
     /// A destructive response that matches every alert; `not` or `!=` over a field that may be missing; a response that
     /// an earlier, broader one always ends first; a field that no rule prints; a limit that can never bind or is not
-    /// there; a grace of 0; a protection that covers everything. No warning is no promise. A policy with mistakes is not
+    /// there; a grace of 0; an edit whose failure keeps the pod from its end; a protection that covers everything. No warning is no promise. A policy with mistakes is not
     /// warned of: [`Policies::parse`] has the mistakes.
     #[must_use]
     pub fn warnings(&self) -> Diagnostics {
@@ -182,7 +182,28 @@ fn of_response(policy: &Policy, response: &Response, places: &ResponsePlaces, wr
             wrong.push(Mistake::new(place.clone(), message).expected("`gracePeriodSeconds: 1`, the default"));
         }
     }
+    edits_before_the_end(response, places, wrong);
     limits_of_response(policy, response, places, wrong);
+}
+
+/// Whoever creates a pod can fill its annotations, so that the API server takes no more of them.
+fn edits_before_the_end(response: &Response, places: &ResponsePlaces, wrong: &mut Vec<Mistake>) {
+    let end = response
+        .actions
+        .iter()
+        .rposition(|step| step.action.is_terminal());
+    for (step, place) in response
+        .actions
+        .iter()
+        .zip(&places.actions)
+        .take(end.unwrap_or(0))
+    {
+        let edits = matches!(step.action, Action::Label { .. } | Action::Annotate { .. });
+        if edits && !step.continue_on_error {
+            let message = "a pod can be made to refuse this, and is not ended then";
+            wrong.push(Mistake::new(place.clone(), message).expected("`continueOnError: true`"));
+        }
+    }
 }
 
 fn limits_of_response(
