@@ -208,7 +208,7 @@ fn finished(facts: &Facts) -> Verdict {
     if facts.pod.phase.is_finished() {
         return Verdict::stop(
             Guard::Finished,
-            format!("the pod has ended ({:?})", facts.pod.phase),
+            format!("the pod has ended ({})", facts.pod.phase),
         );
     }
     Verdict::pass(Guard::Finished)

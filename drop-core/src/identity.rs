@@ -1,6 +1,7 @@
 //! Whether the pod that was found is the one that the alert is about.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use falco_event::{ContainerId, NodeName, Offender, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,19 @@ pub enum Clue {
     Name,
     /// The node that the alert was raised on.
     Node,
+}
+
+/// As a person would name it.
+impl fmt::Display for Clue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Container => "container",
+            Self::Uid => "UID",
+            Self::Namespace => "namespace",
+            Self::Name => "name",
+            Self::Node => "node",
+        })
+    }
 }
 
 /// What a clue says of a pod.
@@ -98,10 +112,7 @@ impl Identity {
 
     fn identity(&self, moment: &Moment) -> Verdict {
         if let Some((clue, _)) = self.0.iter().find(|(_, fit)| *fit == Fit::Contradicts) {
-            return Verdict::stop(
-                Guard::Identity,
-                format!("the alert's {clue:?} is not this pod's").to_lowercase(),
-            );
+            return Verdict::stop(Guard::Identity, format!("the alert's {clue} is not this pod's"));
         }
         let unknown_container = self.fit(Clue::Container) == Some(Fit::CannotTell) && !self.agrees(Clue::Uid);
         if unknown_container && moment.age() < STATUS_LAG {

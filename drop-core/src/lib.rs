@@ -8,6 +8,28 @@
 //! ```
 //! Three files tell what the product does: [`plan`], [`decide`], [`engine`]. Nothing here reads a clock, a file, the
 //! environment or the network: time is an argument, and the world is behind the four [`ports`].
+//!
+//! What a policy says of an alert can be asked without any of them:
+//!
+//! ```
+//! use drop_core::falco_event::Alert;
+//! use drop_core::{Policies, Source, plan};
+//!
+//! let text = "
+//! apiVersion: falco-drop.dev/v1alpha1
+//! kind: DropPolicy
+//! metadata: { name: shells }
+//! spec:
+//!   responses: [{ name: shell, when: 'alert.rule = \"Terminal shell in container\"', do: [{ delete: {} }] }]
+//! ";
+//! let policies = Policies::parse(&[Source { name: "policy.yaml", text }])?;
+//! let alert = Alert::from_slice(
+//!     br#"{"rule":"Terminal shell in container","priority":"Notice","output":"a shell","time":"2026-03-01T12:00:00Z"}"#,
+//! )?;
+//! let responses: Vec<_> = plan(&policies, &alert).wanted.iter().map(|wanted| &wanted.response.name).collect();
+//! assert_eq!(responses, ["shell"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +54,12 @@ pub mod testing;
 
 /// Implementations of the ports are written with it.
 pub use async_trait::async_trait;
+pub use decide::{Decision, decide};
 pub use engine::Engine;
+pub use facts::Facts;
 /// The alert and its names.
 pub use falco_event;
 pub use outcome::Outcome;
+pub use plan::{Plan, plan};
+pub use policy::{Policies, Source};
+pub use ports::PodApi;

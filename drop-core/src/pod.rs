@@ -1,6 +1,7 @@
 //! The pod as the engine sees it: what identifies it, and what conditions and guards read of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use falco_event::{ContainerId, Namespace, NodeName, PodName, PodUid, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,19 @@ pub enum Phase {
     Failed,
     /// The node does not answer, or the API server named a phase that is not known here.
     Unknown,
+}
+
+/// As `status.phase` has it.
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+        })
+    }
 }
 
 impl Phase {

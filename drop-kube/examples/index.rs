@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use drop_kube::{Connect, Index, Settings, connect_for_watches};
+use drop_kube::{Connect, Index, Settings};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(page) = std::env::args().nth(2) {
         settings.page = page.parse()?;
     }
-    let index = Index::new(connect_for_watches(&connect).await?, &settings);
+    let index = Index::connect(&connect, &settings).await?;
     println!("before: {}", memory());
     let (kept, began) = (index.clone(), Instant::now());
     tokio::spawn(async move { kept.keep().await });

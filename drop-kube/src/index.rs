@@ -44,7 +44,7 @@ const LATE: Duration = Duration::from_secs(5);
 ///
 /// let connect = Connect::default();
 /// let settings = Settings::default();
-/// let index = Index::new(drop_kube::connect_for_watches(&connect).await?, &settings);
+/// let index = Index::connect(&connect, &settings).await?;
 /// let pods = KubePods::connect(&connect, settings).await?.with_index(index.clone());
 /// tokio::spawn({ let index = index.clone(); async move { index.keep().await } });
 /// index.warm().await;
@@ -114,6 +114,14 @@ impl Index {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// The same over the API server that a kubeconfig or the account in the cluster names.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, or names what cannot be used.
+    pub async fn connect(to: &crate::Connect, settings: &Settings) -> Result<Self, crate::ConnectError> {
+        Ok(Self::new(crate::connect_for_watches(to).await?, settings))
     }
 
     /// Keeps this too, beside what the settings name and what else is held, until what is returned is dropped.

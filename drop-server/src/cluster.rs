@@ -7,9 +7,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use drop_core::ports::{Journal, PodApi};
 use drop_core::record::Record;
-use drop_kube::{
-    Connect, Events, Index, KubePods, Reach, Settings, Uses, connect, connect_for_watches, rights,
-};
+use drop_kube::{Connect, Events, Index, KubePods, Reach, Settings, Uses, connect, rights};
 use tokio::sync::watch;
 
 use crate::command::{Serve, Where};
@@ -67,7 +65,7 @@ async fn kubernetes(options: &Serve) -> Result<Cluster> {
     let mut settings = Settings::default();
     settings.reach = Reach::nothing();
     let client = connect(&to).await?;
-    let index = Index::new(connect_for_watches(&to).await?, &settings);
+    let index = Index::connect(&to, &settings).await?;
     let instance = options.instance.as_deref().unwrap_or_default();
     let events = (!options.no_events).then(|| Events::new(client.clone(), instance, &settings));
     let pods = KubePods::new(client, settings).with_index(index.clone());

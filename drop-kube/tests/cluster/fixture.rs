@@ -10,7 +10,7 @@ use drop_core::pod::Pod;
 use drop_core::ports::PodApi;
 use drop_core::testing::Fixture;
 use drop_kube::testing::read_pod;
-use drop_kube::{Connect, Index, KubePods, Settings, connect, connect_for_watches};
+use drop_kube::{Connect, Index, KubePods, Settings, connect};
 use falco_event::Namespace;
 use kube::Client;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ impl Real {
 
     /// Itself with an index that is warm.
     pub(crate) async fn with_index(self, settings: Settings) -> Self {
-        let index = Index::new(connect_for_watches(&kubeconfig()).await.unwrap(), &settings);
+        let index = Index::connect(&kubeconfig(), &settings).await.unwrap();
         let kept = index.clone();
         tokio::spawn(async move { kept.keep().await });
         index.warm().await;

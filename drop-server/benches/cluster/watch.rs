@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use drop_core::ports::{By, PodApi};
-use drop_kube::{Connect, Index, KubePods, Reach, Settings, connect, connect_for_watches};
+use drop_kube::{Connect, Index, KubePods, Reach, Settings, connect};
 use falco_event::PodUid;
 use futures_util::stream::{self, StreamExt as _};
 use k8s_openapi::api::core::v1::Pod;
@@ -149,7 +149,7 @@ fn index(lab: &Lab, proxy: &Proxy, datagrams: UdpSocket, seen: Seen) -> Index {
                 annotations: Some([].into()),
                 ..Reach::default()
             };
-            let index = Index::new(connect_for_watches(&to(behind.path())).await.unwrap(), &settings);
+            let index = Index::connect(&to(behind.path()), &settings).await.unwrap();
             let kept = index.clone();
             tokio::spawn(async move { kept.keep().await });
             tokio::spawn(receive(datagrams, Arc::clone(&seen.received)));
