@@ -233,6 +233,9 @@ pub struct ApplyError {
 }
 
 /// The engine's memory of what was done: one atomic step at a time.
+///
+/// [`LocalMemory`](crate::past::LocalMemory) keeps it in this process. [`Past`] has no written form yet, so a memory that
+/// several processes share cannot be made of it.
 #[async_trait]
 pub trait Memory: Send + Sync {
     /// Runs `f` on the past, and keeps what it made of it, all or nothing. `f` may run again on a newer past

@@ -1,6 +1,7 @@
 //! Names that an alert gives to Kubernetes objects. A value of one of these types is right: it can be put into a
 //! URL path, a log line or a label without a second look, because nothing but a valid name builds it.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -96,6 +97,18 @@ macro_rules! name {
             }
         }
 
+        impl PartialEq<str> for $type {
+            fn eq(&self, text: &str) -> bool {
+                self.as_str() == text
+            }
+        }
+
+        impl PartialEq<&str> for $type {
+            fn eq(&self, text: &&str) -> bool {
+                self.as_str() == *text
+            }
+        }
+
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(&self.0)
@@ -125,6 +138,14 @@ macro_rules! name {
 
 name!(
     /// The name of a namespace: a DNS label (RFC 1123) of at most 63 bytes.
+    ///
+    /// ```
+    /// use falco_event::Namespace;
+    ///
+    /// let ours = std::collections::BTreeSet::from(["shop".parse::<Namespace>()?]);
+    /// assert!(ours.contains("shop") && ours.iter().all(|name| name == "shop"));
+    /// # Ok::<(), falco_event::NameError>(())
+    /// ```
     Namespace(Arc<str>),
     "namespace",
     is_label,
@@ -200,6 +221,19 @@ impl Deref for Digits {
         std::str::from_utf8(digits).unwrap_or_default()
     }
 }
+
+/// A set of these can be asked for text. Container ids are kept in another form.
+macro_rules! borrow {
+    ($($type:ident),*) => {$(
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+borrow!(Namespace, PodName, PodUid, NodeName);
 
 impl ContainerId {
     /// Reads what a pod's status says, `<runtime>://<id>`, or a bare id.

@@ -30,6 +30,7 @@ use crate::value::Value;
 /// # Ok::<(), falco_event::ReadError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Offender {
     /// A process of the node, outside of any container.
     pub host: bool,
@@ -51,6 +52,7 @@ pub struct Offender {
 
 /// A field that held no valid name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
     /// The output field, or `hostname` of the envelope.
     pub field: &'static str,

@@ -85,7 +85,7 @@ impl World {
         let bare: Vec<NodeName> = self
             .nodes
             .iter()
-            .filter(|node| !on.contains_key(node))
+            .filter(|node| !on.contains_key(*node))
             .cloned()
             .collect();
         for uid in extra {
