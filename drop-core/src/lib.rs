@@ -1,4 +1,4 @@
-//! The decision of falco-drop: a pure engine from Falco's alert to a pod's end, over the port [`PodApi`](ports::PodApi).
+//! The decision of falco-drop: a pure engine from Falco's alert to a pod's end, over the port [`PodApi`].
 //!
 //! ```text
 //!            Policies ──┐
@@ -6,7 +6,7 @@
 //!                       Facts ──┘                        │
 //!                                    PodApi, Memory, Journal, Clock
 //! ```
-//! Three files tell what the product does: [`plan`], [`decide`], [`engine`]. Nothing here reads a clock, a file, the
+//! Three files tell what the product does: [`plan`](mod@plan), [`decide`](mod@decide), [`engine`]. Nothing here reads a clock, a file, the
 //! environment or the network: time is an argument, and the world is behind the four [`ports`].
 //!
 //! What a policy says of an alert can be asked without any of them:
