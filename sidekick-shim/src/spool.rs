@@ -272,7 +272,7 @@ impl Spool {
         let count = self.ledger().count();
         Spooled {
             alerts: count.alerts,
-            bytes: count.bytes,
+            bytes: count.on_disk(),
             oldest: oldest.await.unwrap_or_default(),
             writable: self.ledger().is_writable(),
         }

@@ -36,11 +36,11 @@ impl Gathered {
         !std::mem::replace(&mut state.is_led, true)
     }
 
-    /// What has come; nothing if more is awaited.
+    /// What has come; nothing if more is awaited, or others have taken it.
     pub(super) fn take(&self) -> Option<Together> {
         let mut state = self.state();
         state.is_led = false;
-        if state.keeps.len() < state.awaited {
+        if state.keeps.len() < state.awaited || state.keeps.is_empty() {
             return None;
         }
         Some(Together {

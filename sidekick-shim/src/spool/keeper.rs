@@ -76,6 +76,7 @@ impl Keeper {
         let mut store = self.store();
         let (had_finished, was_unseen) = (self.ledger.has_finished(), store.is_unseen());
         let written = self.write_all(&mut store, keeps, received);
+        self.write_ahead(&mut store);
         let synced = match &self.durably {
             Durably::AtOnce => self.sync(&mut store),
             Durably::Later(syncer) => {
@@ -111,6 +112,15 @@ impl Keeper {
         let unseen = !was_unseen && store.is_unseen();
         let tell = finished || unseen || results.iter().any(Result::is_err);
         (results, tell)
+    }
+
+    /// Writes zeros behind what was added, where there is room for them too.
+    fn write_ahead(&self, store: &mut Store) {
+        let zeros = store.zeros();
+        if zeros > 0 && self.ledger.promise(zeros).is_ok() {
+            store.lengthen();
+            self.ledger.keep_promise(zeros, store.counts());
+        }
     }
 
     /// Tells the senders; where the disk is waited for, when the spool's thread lets it.
@@ -252,6 +262,8 @@ impl Keeper {
             let counts = store.counts();
             counts.iter().skip(most_urgent).map(|count| count.bytes).sum()
         };
+        // What is in the place of nothing goes before anything is lost.
+        store.trim();
         if beyond(store) > there(store) {
             return Err(Short::Full);
         }

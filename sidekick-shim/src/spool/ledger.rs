@@ -166,6 +166,8 @@ impl Ledger {
     /// The alerts of a level up to this one had to make room; how many of them someone waited for.
     pub(crate) fn evicted(&self, level: usize, last: i64) -> u64 {
         let mut state = self.state();
+        // Who held them is told of them, to lose them as all others do.
+        self.tell_held(&mut state);
         let mut waited = Ranges::default();
         for waiting in &mut state.waiting {
             let pending = waiting.pending(level).into_iter();

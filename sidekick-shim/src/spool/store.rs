@@ -43,12 +43,20 @@ const DEAD: u64 = 8;
 pub(crate) struct Count {
     pub(crate) alerts: u64,
     pub(crate) bytes: u64,
+    /// What is written ahead of them.
+    pub(crate) zeros: u64,
 }
 
 impl Count {
     pub(crate) fn add(&mut self, other: Self) {
         self.alerts = self.alerts.saturating_add(other.alerts);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.zeros = self.zeros.saturating_add(other.zeros);
+    }
+
+    /// All that it takes on the disk.
+    pub(crate) fn on_disk(self) -> u64 {
+        self.bytes.saturating_add(self.zeros)
     }
 
     /// The bytes of one of them.
@@ -56,14 +64,16 @@ impl Count {
         self.bytes.checked_div(self.alerts).unwrap_or_default()
     }
 
-    /// Something of it took so many bytes, and takes so many now.
-    fn resize(&mut self, before: u64, now: u64) {
-        self.bytes = self.bytes.saturating_add(now).saturating_sub(before);
+    /// Something of it was so much, and is so much now.
+    fn change(&mut self, before: Self, now: Self) {
+        self.add(now);
+        self.take(before);
     }
 
     fn take(&mut self, other: Self) {
         self.alerts = self.alerts.saturating_sub(other.alerts);
         self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.zeros = self.zeros.saturating_sub(other.zeros);
     }
 }
 
@@ -97,7 +107,7 @@ struct Level {
     /// The last segment's file, once something was added.
     last: Option<Arc<dyn DiskFile>>,
     unsynced: bool,
-    /// What is behind its alerts is not known: nothing is added to it any more.
+    /// What is behind its alerts is not known: another is begun for what is added.
     torn: bool,
     count: Count,
     /// Alerts that are to be written together, and how many these are.
@@ -141,7 +151,7 @@ impl Store {
 
     /// How many bytes all of them take.
     pub(crate) fn bytes(&self) -> u64 {
-        self.levels.iter().map(|level| level.count.bytes).sum()
+        self.levels.iter().map(|level| level.count.on_disk()).sum()
     }
 
     /// What is there of a level.
@@ -260,10 +270,7 @@ impl Store {
         let Some(segment) = level.segments.remove(&name.first) else {
             return Ok(Count::default());
         };
-        let count = Count {
-            alerts: segment.alerts(),
-            bytes: segment.on_disk(),
-        };
+        let count = segment.count();
         level.count.take(count);
         if level.segments.is_empty() {
             level.last = None;
@@ -307,9 +314,7 @@ impl Store {
 
     /// Adds to other files from now on: whether what was added to these is on the disk is not known.
     pub(crate) fn distrust(&mut self) {
-        for level in &mut self.levels {
-            level.last = None;
-        }
+        self.levels.iter_mut().for_each(|level| level.torn = true);
     }
 
     /// Whether alerts were added since [`Self::look`].
@@ -320,7 +325,8 @@ impl Store {
     /// Whether the files to which alerts are added are all there. If someone removed one, others are begun.
     pub(crate) fn look(&mut self) -> bool {
         self.unseen = false;
-        let mut last = self.levels.iter().filter_map(|level| level.last.as_ref());
+        let trusted = self.levels.iter().filter(|level| !level.torn);
+        let mut last = trusted.filter_map(|level| level.last.as_ref());
         let there = last.all(|file| file.has_name());
         if !there {
             self.distrust();
@@ -361,7 +367,7 @@ impl Level {
         let Some(segment) = self.segments.get_mut(&name.first) else {
             return Ok(());
         };
-        let before = segment.on_disk();
+        let before = segment.count();
         let said = match segment.alerts() {
             0 => {
                 segment.said = None;
@@ -370,17 +376,14 @@ impl Level {
             _ if new.is_empty() => Ok(()),
             _ => segment.say(name, new, disk),
         };
-        self.count.resize(before, segment.on_disk());
+        self.count.change(before, segment.count());
         said
     }
 
     fn recount(&mut self) {
         self.count = Count::default();
         for segment in self.segments.values() {
-            self.count.add(Count {
-                alerts: segment.alerts(),
-                bytes: segment.on_disk(),
-            });
+            self.count.add(segment.count());
         }
     }
 }

@@ -491,6 +491,16 @@ fn who_was_answered_joins_in_before_the_senders_are_told() {
 }
 
 #[test]
+fn what_is_held_and_has_to_make_room_is_lost_as_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keeper, mut writer) = power_loss(in_folder(&folder));
+    writer.carry_out(several(&["a", "b"]));
+    let (last, _) = keeper.store().evict(5).unwrap().unwrap();
+    assert_eq!(keeper.ledger.evicted(5, last), 2);
+    assert!(!keeper.release() && matches!(keeper.ledger.next(0, Lane::Newest), Next::Nothing));
+}
+
+#[test]
 fn who_waits_for_others_hears_of_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let (keeper, mut writer) = power_loss(in_folder(&folder));

@@ -193,7 +193,10 @@ impl Writer {
             together.push(more);
         }
         if !all {
-            together.push(Command::Keep(self.keeper.gathered.take_all()));
+            let joined = self.keeper.gathered.take_all();
+            if !joined.keeps.is_empty() {
+                together.push(Command::Keep(joined));
+            }
             self.release();
         }
     }

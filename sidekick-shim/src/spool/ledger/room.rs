@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     fn count_anew(&self, mut state: MutexGuard<'_, State>, counts: [Count; LEVELS]) {
-        let bytes = |counts: &[Count; LEVELS]| counts.iter().map(|count| count.bytes).sum::<u64>();
+        let bytes = |counts: &[Count; LEVELS]| counts.iter().map(|count| count.on_disk()).sum::<u64>();
         let less = bytes(&counts) < bytes(&state.counts);
         state.counts = counts;
         drop(state);
@@ -102,7 +102,7 @@ impl Ledger {
 
 impl State {
     fn used(&self) -> u64 {
-        self.counts.iter().map(|count| count.bytes).sum()
+        self.counts.iter().map(|count| count.on_disk()).sum()
     }
 
     /// What alerts may take on the disk.

@@ -36,7 +36,6 @@ impl Store {
             self.levels.iter_mut().try_for_each(Level::write)
         };
         let result = put();
-        self.lengthen();
         self.unseen = true;
         if result.is_err() {
             self.levels.iter_mut().for_each(Level::forget);
@@ -48,22 +47,35 @@ impl Store {
         (added, result)
     }
 
-    /// From now on files are made longer ahead of what is added, as long as the store has at most so many bytes: what takes
-    /// the place of zeros is synced in two thirds of the time, since the file system has nothing to write down of it.
+    /// From now on files are to be made longer ahead of what is added, as long as the store has at most so many bytes: what
+    /// takes the place of zeros is synced in two thirds of the time, since the file system has nothing to write down of it.
     pub(crate) fn write_ahead(&mut self, most: u64) {
         self.ahead = most;
     }
 
-    /// Makes the files longer to which was added, and which have nothing ahead.
-    fn lengthen(&mut self) {
-        let segment_bytes = self.segment_bytes;
-        let is_due = |level: &Level| level.zeros(segment_bytes) > 0;
-        if self.bytes() > self.ahead || !self.levels.iter().any(is_due) || !self.has_room() {
-            return;
+    /// How many zeros are to be written behind what was just added.
+    pub(crate) fn zeros(&self) -> u64 {
+        if self.bytes() > self.ahead {
+            return 0;
         }
-        for level in self.levels.iter_mut().filter(|level| is_due(level)) {
-            level.lengthen(segment_bytes);
+        let zeros = self
+            .levels
+            .iter()
+            .map(|level| level.zeros(self.segment_bytes))
+            .sum();
+        if zeros > 0 && self.has_room() { zeros } else { 0 }
+    }
+
+    /// Writes them.
+    pub(crate) fn lengthen(&mut self) {
+        for level in &mut self.levels {
+            level.lengthen(self.segment_bytes);
         }
+    }
+
+    /// Gives the room of all zeros back.
+    pub(crate) fn trim(&mut self) {
+        self.levels.iter_mut().for_each(Level::trim);
     }
 
     /// Lets an alert be written with others.
@@ -129,7 +141,7 @@ impl Level {
         let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
             return Err(io::Error::other("there is no segment"));
         };
-        let before = segment.on_disk();
+        let before = segment.count();
         let written = file.write(&self.together, segment.bytes);
         if written.is_ok() {
             let bytes = self.together.len() as u64;
@@ -138,24 +150,23 @@ impl Level {
             segment.numbers += self.alerts;
             self.next = self.next.saturating_add_unsigned(self.alerts);
             self.unsynced = true;
-            self.count.alerts += self.alerts;
         } else if file.truncate(segment.bytes).is_ok() {
             segment.zeros = 0;
         } else {
             self.torn = true;
         }
-        self.count.resize(before, segment.on_disk());
+        self.count.change(before, segment.count());
         if written.is_ok() {
             self.forget();
         }
         written
     }
 
-    /// How many zeros are to be written behind its last alerts, if it was just added to: some times what there is, so that
+    /// How many zeros are to be written behind its last alerts, if it was just added to: three times what there is, so that
     /// little that is added takes little.
     fn zeros(&self, segment_bytes: u64) -> u64 {
         let last = self.segments.values().next_back();
-        let last = last.filter(|last| self.unsynced && last.zeros == 0);
+        let last = last.filter(|last| self.unsynced && !self.torn && last.zeros == 0);
         last.map_or(0, |last| {
             let left = segment_bytes.saturating_sub(last.bytes);
             (3 * last.bytes).min(left).min(AHEAD)
@@ -165,6 +176,9 @@ impl Level {
     /// Writes these zeros. Those that cannot be written are not needed.
     fn lengthen(&mut self, segment_bytes: u64) {
         let zeros = self.zeros(segment_bytes);
+        if zeros == 0 {
+            return;
+        }
         let bytes = vec![0; usize::try_from(zeros).unwrap_or_default()];
         let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
             return;
@@ -172,9 +186,19 @@ impl Level {
         match file.write(&bytes, segment.bytes) {
             Ok(()) => {
                 segment.zeros = zeros;
-                self.count.resize(0, zeros);
+                self.count.zeros += zeros;
             }
             Err(_) => self.torn |= file.truncate(segment.bytes).is_err(),
+        }
+    }
+
+    fn trim(&mut self) {
+        let (Some(file), Some(segment)) = (&self.last, self.segments.values_mut().next_back()) else {
+            return;
+        };
+        if segment.zeros > 0 && file.truncate(segment.bytes).is_ok() {
+            self.count.zeros = self.count.zeros.saturating_sub(segment.zeros);
+            segment.zeros = 0;
         }
     }
 

@@ -166,6 +166,9 @@ fn until_cut(disk: &Faulty, syncs: bool, steps: &[Step], model: &mut Model) -> i
     }
     for step in steps {
         carry_out(&mut store, step, model)?;
+        if store.zeros() > 0 {
+            store.lengthen();
+        }
         if syncs || matches!(step, Step::Sync) {
             store.take_unsynced().sync()?;
             model.synced();

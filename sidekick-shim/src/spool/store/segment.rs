@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::RangeInclusive;
 
+use super::Count;
 use super::disk::Disk;
 use super::frame::{Frame, frames};
 use crate::spool::ranges::Ranges;
@@ -101,9 +102,13 @@ impl Segment {
         self.numbers.saturating_sub(self.gone_count)
     }
 
-    /// What both files take.
-    pub(super) fn on_disk(&self) -> u64 {
-        self.bytes + self.zeros + self.said.unwrap_or_default()
+    /// Its alerts, and what both files take.
+    pub(super) fn count(&self) -> Count {
+        Count {
+            alerts: self.alerts(),
+            bytes: self.bytes.saturating_add(self.said.unwrap_or_default()),
+            zeros: self.zeros,
+        }
     }
 
     /// About how many bytes of the file are of alerts that are gone.

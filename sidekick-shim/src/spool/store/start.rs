@@ -90,13 +90,17 @@ impl Store {
         match last {
             Some((at, frame)) => {
                 segment.numbers = frame.number.abs_diff(first).saturating_add(1);
-                let rest = bytes
-                    .get(at + frame::size(frame.data.len())..)
-                    .unwrap_or_default();
+                let end = at + frame::size(frame.data.len());
+                let rest = bytes.get(end..).unwrap_or_default();
                 if was_whole(rest, frame.number.saturating_add(1)) {
                     // Who reads it finds that it cannot be read.
                     segment.numbers += 1;
-                } else if rest.iter().any(|byte| *byte != 0) {
+                } else if rest.iter().all(|byte| *byte == 0) {
+                    // Written ahead. Where it cannot be given back it is in the way of nothing.
+                    if disk.open(&name.alerts())?.truncate(end as u64).is_ok() {
+                        segment.bytes = end as u64;
+                    }
+                } else {
                     let (file, torn) = (name.alerts(), rest.len());
                     tracing::warn!(
                         file,

@@ -71,7 +71,8 @@ fn what_is_written_is_there_the_next_time() {
         counts[3],
         Count {
             alerts: 2,
-            bytes: 2 * on_disk(1)
+            bytes: 2 * on_disk(1),
+            zeros: 0,
         }
     );
     drop(store);
@@ -175,7 +176,8 @@ fn the_oldest_segment_makes_room() {
             16,
             Count {
                 alerts: 16,
-                bytes: 16 * on_disk(1000)
+                bytes: 16 * on_disk(1000),
+                zeros: 0,
             }
         )
     );
@@ -301,6 +303,9 @@ fn what_is_written_ahead_has_its_room_and_is_nothing() {
     while store.bytes() < most + 64 * 1024 {
         let before = store.bytes();
         filled(&mut store, added % 3, 1, &[b'x'; 500]);
+        if store.zeros() > 0 {
+            store.lengthen();
+        }
         assert!(store.take_unsynced().sync().is_ok());
         added += 1;
         assert_eq!(store.bytes(), bytes(&folder));
@@ -313,12 +318,42 @@ fn what_is_written_ahead_has_its_room_and_is_nothing() {
     }
     assert!(ahead > added / 2, "most take the place of zeros: {ahead}");
     assert_eq!(alerts(&store).len(), added);
+    assert_eq!(
+        store.bytes(),
+        (0..3).map(|level| store.counts()[level].on_disk()).sum::<u64>()
+    );
     drop(store);
     let mut store = self::store(&folder);
+    assert_eq!(store.bytes(), bytes(&folder));
     filled(&mut store, 1, 1, b"y");
     assert_eq!(alerts(&store).len(), added + 1);
     (0..3).for_each(|level| remove(&mut store, level, 1..=i64::MAX));
     assert_eq!((store.bytes(), bytes(&folder)), (0, 0));
+}
+
+#[test]
+fn what_is_written_ahead_is_given_back() {
+    for by_a_start in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = self::store(&folder);
+        store.write_ahead(BOUND);
+        filled(&mut store, 4, 4, &[b'x'; 500]);
+        store.lengthen();
+        assert_eq!(bytes(&folder), 16 * on_disk(500));
+        assert_eq!(store.counts()[4].mean(), on_disk(500), "none of it is an alert's");
+        if by_a_start {
+            drop(store);
+            store = self::store(&folder);
+        } else {
+            store.trim();
+        }
+        assert_eq!(
+            (store.bytes(), bytes(&folder)),
+            (4 * on_disk(500), 4 * on_disk(500))
+        );
+        filled(&mut store, 4, 1, &[b'x'; 500]);
+        assert_eq!(alerts(&store).len(), 5);
+    }
 }
 
 #[test]

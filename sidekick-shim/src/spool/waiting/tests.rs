@@ -194,6 +194,7 @@ fn what_is_over_a_share_goes_from_the_least_urgent_and_oldest() {
     for level in [2, 6] {
         waiting.add_stored(level, 1..=100);
         counts[level] = Count {
+            zeros: 0,
             alerts: 100,
             bytes: 100_000,
         };

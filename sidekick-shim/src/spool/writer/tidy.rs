@@ -86,6 +86,7 @@ impl Writer {
         while self.keeper.ledger.has_finished() {
             self.keeper.tidy(&mut store);
         }
+        store.trim();
         let swept = store.sweep(true);
         if let Err(error) = swept.and(store.take_unsynced().sync()) {
             tracing::warn!(%error, "the spool cannot be brought to the disk");

@@ -44,9 +44,9 @@ impl Store {
             return self.disk.remove(&part.name.anew());
         };
         self.disk.rename(&part.name.anew(), &part.name.alerts())?;
-        let before = segment.on_disk();
+        let before = segment.count();
         (segment.bytes, segment.zeros) = (bytes, 0);
-        level.resize(before, segment.on_disk());
+        level.change(before, segment.count());
         segment.cleared += part.gone;
         Ok(())
     }
