@@ -278,10 +278,7 @@ impl Engine {
                 Err(skipped(&verdict))
             }
             Sought::Unclear(verdict) => Err(skipped(&verdict)),
-            Sought::Failed(error) => {
-                let why = format!("the pod could not be read: {error}");
-                Err(failed(why, error.is_retryable()))
-            }
+            Sought::Failed(error) => Err(failed(format!("the pod could not be read: {error}"), true)),
         }
     }
 

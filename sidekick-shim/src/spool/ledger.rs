@@ -167,13 +167,17 @@ impl Ledger {
     pub(crate) fn evicted(&self, level: usize, last: i64) -> u64 {
         let mut state = self.state();
         // Who held them is told of them, to lose them as all others do.
-        self.tell_held(&mut state);
+        let told = self.tell_held(&mut state);
         let mut waited = Ranges::default();
         for waiting in &mut state.waiting {
             let pending = waiting.pending(level).into_iter();
             let gone = pending.flat_map(|pending| pending.overlaps(&(i64::MIN..=last)));
             gone.for_each(|seqs| waited.insert_all(seqs));
             waiting.forget(level, last);
+        }
+        drop(state);
+        if told {
+            self.wake();
         }
         waited.len()
     }

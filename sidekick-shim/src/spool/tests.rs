@@ -496,7 +496,15 @@ fn what_is_held_and_has_to_make_room_is_lost_as_all_else() {
     let (keeper, mut writer) = power_loss(in_folder(&folder));
     writer.carry_out(several(&["a", "b"]));
     let (last, _) = keeper.store().evict(5).unwrap().unwrap();
+    let mut work = std::pin::pin!(keeper.ledger.work(0));
+    let mut is_woken = || {
+        let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+        work.as_mut().poll(context).is_ready()
+    };
+    assert!(!is_woken());
     assert_eq!(keeper.ledger.evicted(5, last), 2);
+    // Others may have been held with them, and nobody releases these any more.
+    assert!(is_woken());
     assert!(!keeper.release() && matches!(keeper.ledger.next(0, Lane::Newest), Next::Nothing));
 }
 
